@@ -1,0 +1,29 @@
+/**
+ * @file kernel.h
+ * Everything: each module's own header is its manual.
+ */
+#ifndef KERNEL_KERNEL_H
+#define KERNEL_KERNEL_H
+
+#include <kernel/address.h>
+#include <kernel/arena.h>
+#include <kernel/assert.h>
+#include <kernel/atomic.h>
+#include <kernel/clock.h>
+#include <kernel/connection.h>
+#include <kernel/console.h>
+#include <kernel/error.h>
+#include <kernel/line.h>
+#include <kernel/log.h>
+#include <kernel/offload.h>
+#include <kernel/poll.h>
+#include <kernel/sector.h>
+#include <kernel/server.h>
+#include <kernel/slab.h>
+#include <kernel/spsc.h>
+#include <kernel/spsc_bytes.h>
+#include <kernel/tcp.h>
+#include <kernel/topology.h>
+#include <kernel/version.h>
+
+#endif
