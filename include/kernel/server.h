@@ -117,7 +117,7 @@ struct kn_server_options {
     int backlog;                  /**< (SOMAXCONN) */
     bool reuse_port;              /**< several servers share the port, one a core */
     enum kn_poll_backend backend; /**< (the best there is) */
-    const struct kn_log *log;     /**< (silent) warns when connections are shed or accepting pauses; outlives the server */
+    const struct kn_log *log; /**< (silent) warns when connections are shed or accepting pauses; outlives the server */
 };
 
 /** Written by the server's thread, read by any with kn_counter_read. All but `open` only ever grow. */

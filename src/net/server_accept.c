@@ -88,8 +88,7 @@ static void warn(struct kn_server *server, const char *what, int error)
         return;
     server->warned_ns = server->now_ns;
     kn_log_warning(server->options.log, "%s: %s (%llu connections open, %llu shed)", what, kn_error_text(error),
-                   (unsigned long long)server->open,
-                   (unsigned long long)kn_counter_read(&server->counters.shed));
+                   (unsigned long long)server->open, (unsigned long long)kn_counter_read(&server->counters.shed));
 }
 
 /* What to do about an accept that failed. Whether to go on accepting. */

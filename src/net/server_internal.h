@@ -170,10 +170,10 @@ struct kn_server {
     size_t slab_length_bytes;
     uint8_t *receive_buffer;
     struct kn_buffer_pool pool;
-    struct kn_link ready;  /* connections with work, oldest first */
-    struct kn_link active; /* all connections, by placed_ns: the head is the first to become idle */
-    int64_t now_ns;        /* read once a turn */
-    int64_t busy_ns;       /* when a wait last found something */
+    struct kn_link ready;    /* connections with work, oldest first */
+    struct kn_link active;   /* all connections, by placed_ns: the head is the first to become idle */
+    int64_t now_ns;          /* read once a turn */
+    int64_t busy_ns;         /* when a wait last found something */
     int64_t accept_retry_ns; /* when to try again after running out of means */
     int64_t warned_ns;       /* when that was last logged */
     int64_t drain_deadline_ns;

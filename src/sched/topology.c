@@ -1,14 +1,28 @@
 #include <kernel/topology.h>
 
 #include <errno.h>
-#include <hwloc.h>
 #include <pthread.h>
 #include <sched.h>
 #include <stdlib.h>
 #include <string.h>
+#ifdef KN_HWLOC
+#include <hwloc.h>
+#endif
 
 enum { UNIT_MAX = 4095 };
 
+/* Each unit stands for a core: where hwloc knows of none (some virtual machines and emulators), or is not linked. */
+static void list_allowed(const cpu_set_t *allowed, struct kn_topology *topology)
+{
+    size_t count = 0;
+    for (uint32_t unit = 0; unit < CPU_SETSIZE; unit++)
+        if (CPU_ISSET(unit, allowed))
+            topology->units[count++] = unit;
+    topology->unit_count = count;
+    topology->core_count = count;
+}
+
+#ifdef KN_HWLOC
 /* Lists the units that stand at place `sibling` of their core. Returns how many. */
 static size_t list_siblings(hwloc_topology_t hardware, const cpu_set_t *allowed, unsigned sibling, uint32_t *units)
 {
@@ -27,22 +41,16 @@ static size_t list_siblings(hwloc_topology_t hardware, const cpu_set_t *allowed,
     return count;
 }
 
-/* Where hwloc knows no cores (some virtual machines and emulators) each unit stands for one. */
-static size_t list_allowed(const cpu_set_t *allowed, uint32_t *units)
+static int list_by_core(const cpu_set_t *allowed, struct kn_topology *topology)
 {
-    size_t count = 0;
-    for (uint32_t unit = 0; unit < CPU_SETSIZE; unit++)
-        if (CPU_ISSET(unit, allowed))
-            units[count++] = unit;
-    return count;
-}
-
-static int list_units(struct kn_topology *topology, hwloc_topology_t hardware, const cpu_set_t *allowed)
-{
-    size_t total = (size_t)CPU_COUNT(allowed);
-    topology->units = calloc(total, sizeof(topology->units[0]));
-    if (!topology->units)
+    hwloc_topology_t hardware;
+    if (hwloc_topology_init(&hardware) < 0)
         return -ENOMEM;
+    if (hwloc_topology_load(hardware) < 0) {
+        hwloc_topology_destroy(hardware);
+        return -EIO;
+    }
+    size_t total = (size_t)CPU_COUNT(allowed);
     topology->core_count = list_siblings(hardware, allowed, 0, topology->units);
     topology->unit_count = topology->core_count;
     size_t added = topology->core_count;
@@ -50,12 +58,18 @@ static int list_units(struct kn_topology *topology, hwloc_topology_t hardware, c
         added = list_siblings(hardware, allowed, sibling, topology->units + topology->unit_count);
         topology->unit_count += added;
     }
-    if (topology->unit_count < total) {
-        topology->unit_count = list_allowed(allowed, topology->units);
-        topology->core_count = topology->unit_count;
-    }
+    if (topology->unit_count < total)
+        list_allowed(allowed, topology);
+    hwloc_topology_destroy(hardware);
     return 0;
 }
+#else
+static int list_by_core(const cpu_set_t *allowed, struct kn_topology *topology)
+{
+    list_allowed(allowed, topology);
+    return 0;
+}
+#endif
 
 int kn_topology_open(struct kn_topology *topology)
 {
@@ -63,11 +77,12 @@ int kn_topology_open(struct kn_topology *topology)
     cpu_set_t allowed;
     if (sched_getaffinity(0, sizeof(allowed), &allowed) < 0)
         return -errno;
-    hwloc_topology_t hardware;
-    if (hwloc_topology_init(&hardware) < 0)
+    topology->units = calloc((size_t)CPU_COUNT(&allowed), sizeof(topology->units[0]));
+    if (!topology->units)
         return -ENOMEM;
-    int result = hwloc_topology_load(hardware) < 0 ? -EIO : list_units(topology, hardware, &allowed);
-    hwloc_topology_destroy(hardware);
+    int result = list_by_core(&allowed, topology);
+    if (result < 0)
+        kn_topology_close(topology);
     return result;
 }
 
