@@ -38,6 +38,9 @@
         assert_int_equal(loopback_result, -ESHUTDOWN);                                                                 \
     } while (0)
 
+/* A counter of the server. */
+#define LOOPBACK_COUNTED(server, name) kn_counter_read(&kn_server_counters(server)->name)
+
 KN_INLINE struct kn_server *loopback_server(struct kn_server_options options, struct kn_server_handler handler)
 {
     struct kn_server *server = NULL;
@@ -234,6 +237,62 @@ KN_INLINE struct kn_server_handler loopback_line_handler(struct loopback_record 
     struct kn_server_handler handler = loopback_echo_handler(record);
     handler.on_readable = loopback_echo_lines;
     return handler;
+}
+
+/* A client that sends an endless stream and checks that it comes back. */
+struct loopback_stream {
+    int descriptor;
+    size_t sent;
+    size_t received;
+};
+
+/* Sends a piece of odd length and checks what has come back. */
+KN_INLINE void loopback_advance(struct loopback_stream *client, uint64_t seed, size_t total)
+{
+    static uint8_t bytes[32768];
+    size_t piece = 1 + (client->sent * 7 + seed * 131) % sizeof(bytes);
+    piece = total - client->sent < piece ? total - client->sent : piece;
+    if (piece > 0) {
+        loopback_fill(bytes, piece, seed, client->sent);
+        client->sent += loopback_send(client->descriptor, bytes, piece);
+    }
+    bool ended;
+    size_t received = loopback_receive(client->descriptor, bytes, sizeof(bytes), &ended);
+    assert_false(ended);
+    assert_true(loopback_matches(bytes, received, seed, client->received));
+    client->received += received;
+}
+
+/* A handler that produces a stream as fast as it may, then closes. */
+struct loopback_generator {
+    struct loopback_record record;
+    size_t produced;
+    size_t total;
+    unsigned full;
+};
+
+KN_INLINE void loopback_produce(struct loopback_generator *generator, struct kn_connection *connection)
+{
+    while (generator->produced < generator->total) {
+        void *space;
+        int result = kn_connection_claim(connection, 1000, &space);
+        if (result < 0) {
+            assert_int_equal(result, -EAGAIN);
+            assert_null(space);
+            generator->full++;
+            return;
+        }
+        loopback_fill(space, 1000, 4, generator->produced);
+        kn_connection_publish(connection, 1000);
+        generator->produced += 1000;
+    }
+    kn_connection_close(connection);
+}
+
+KN_INLINE int loopback_produce_on_open(void *context, struct kn_connection *connection)
+{
+    loopback_produce(context, connection);
+    return 0;
 }
 
 #endif

@@ -19,7 +19,8 @@
  * with one system call. An idle connection therefore owns its slab entry (below 320 bytes) and nothing else.
  *
  * Backpressure: above half of `max_output_bytes` pending a connection is no longer read, below a quarter it is again;
- * the socket's window closes meanwhile and the peer waits.
+ * the socket's window closes meanwhile and the peer waits. A connection's two buffers never take more than four times
+ * `max_input_bytes` and `max_output_bytes` (powers of two, and room to grow without copying too often).
  *
  * Except where it says otherwise a function belongs to the server's thread: the one that takes its turns. None but
  * those marked so may be called from several threads; kn_server_turn, kn_server_run and kn_server_close may not be

@@ -41,20 +41,26 @@ bool kn_tsc_is_invariant(void)
 #endif
 }
 
+struct reading {
+    uint64_t ticks;
+    uint64_t ns;
+};
+
 /* Both clocks at one moment: the reading with the least time around it, so that a preemption between does not count. */
-static void read_pair(uint64_t *ticks, uint64_t *ns)
+static struct reading read_both(void)
 {
+    struct reading best = {0};
     uint64_t narrowest = UINT64_MAX;
     for (int i = 0; i < 16; i++) {
         uint64_t before = kn_tsc_read();
-        uint64_t middle_ns = kn_clock_monotonic_ns();
+        uint64_t ns = kn_clock_monotonic_ns();
         uint64_t width = kn_tsc_read() - before;
         if (width < narrowest) {
             narrowest = width;
-            *ticks = before + width / 2;
-            *ns = middle_ns;
+            best = (struct reading){.ticks = before + width / 2, .ns = ns};
         }
     }
+    return best;
 }
 
 int kn_tsc_clock_calibrate(struct kn_tsc_clock *clock, uint64_t duration_ns)
@@ -63,18 +69,15 @@ int kn_tsc_clock_calibrate(struct kn_tsc_clock *clock, uint64_t duration_ns)
         return -EINVAL;
     if (!kn_tsc_is_invariant())
         return -ENOTSUP;
-    uint64_t start_ticks;
-    uint64_t start_ns;
-    read_pair(&start_ticks, &start_ns);
-    uint64_t end_ticks = start_ticks;
-    uint64_t end_ns = start_ns;
-    while (end_ns - start_ns < duration_ns)
-        read_pair(&end_ticks, &end_ns);
-    if (end_ticks <= start_ticks)
+    struct reading start = read_both();
+    struct reading end = start;
+    while (end.ns - start.ns < duration_ns)
+        end = read_both();
+    if (end.ticks <= start.ticks)
         return -ENOTSUP;
-    double ns_per_tick = (double)(end_ns - start_ns) / (double)(end_ticks - start_ticks);
+    double ns_per_tick = (double)(end.ns - start.ns) / (double)(end.ticks - start.ticks);
     clock->multiplier = (uint64_t)(ns_per_tick * 4294967296.0 + 0.5);
-    clock->base_ticks = end_ticks;
-    clock->base_ns = end_ns;
+    clock->base_ticks = end.ticks;
+    clock->base_ns = end.ns;
     return 0;
 }

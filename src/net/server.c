@@ -235,7 +235,7 @@ static int64_t next_deadline_ns(const struct kn_server *server)
 /* Shortens the caller's timeout to the next deadline; the clock is the last turn's, which errs by the turn's length. */
 static int64_t wait_limit_ns(const struct kn_server *server, int64_t timeout_ns)
 {
-    if (!kn_link_alone((struct kn_link *)&server->ready))
+    if (!kn_link_alone(&server->ready))
         return 0;
     int64_t deadline_ns = next_deadline_ns(server);
     if (deadline_ns == KN_NEVER_NS)
