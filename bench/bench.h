@@ -114,6 +114,9 @@ int bench_pick_cores(int cores[2]);
 /* Binds the calling thread to one core: 0, or -errno. */
 int bench_pin(int core);
 
+/* Whether the calling thread may run on both cores: 0, or -errno, told on standard error. Its affinity stays. */
+int bench_check_cores(const int cores[2]);
+
 /* The monotonic clock. */
 double bench_now_ns(void);
 

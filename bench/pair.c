@@ -48,6 +48,22 @@ int bench_pin(int core)
     return sched_setaffinity(0, sizeof(set), &set) == 0 ? 0 : -errno;
 }
 
+int bench_check_cores(const int cores[2])
+{
+    cpu_set_t affinity;
+    if (sched_getaffinity(0, sizeof(affinity), &affinity) != 0)
+        return -errno;
+    for (int i = 0; i < 2; i++) {
+        int result = bench_pin(cores[i]);
+        sched_setaffinity(0, sizeof(affinity), &affinity);
+        if (result < 0) {
+            fprintf(stderr, "bench: cannot run on processor %d: %s\n", cores[i], strerror(-result));
+            return result;
+        }
+    }
+    return 0;
+}
+
 /* Whether two processors of the system are hardware threads of one core. */
 static bool are_siblings(int core, int other)
 {

@@ -10,9 +10,9 @@
 #include "bench.h"
 
 enum raw_case {
-    RAW_ONE_LINE_SHARED,     /* both directions write the same line */
-    RAW_LINE_EACH_WAY,       /* a line for each direction: what two one-way queues cannot go below */
-    RAW_LINE_PAIR_EACH_WAY,  /* 64 bytes of payload and the line of its flag: what a 64-byte message needs */
+    RAW_ONE_LINE_SHARED,    /* both directions write the same line */
+    RAW_LINE_EACH_WAY,      /* a line for each direction: what two one-way queues cannot go below */
+    RAW_LINE_PAIR_EACH_WAY, /* 64 bytes of payload and the line of its flag: what a 64-byte message needs */
     RAW_CASES
 };
 

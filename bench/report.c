@@ -71,43 +71,45 @@ void bench_report_add(struct bench_report *report, const char *case_name, const 
         if (report->count == report->capacity)
             report->series = grow(report->series, &report->capacity, sizeof(*report->series));
         series = &report->series[report->count++];
-        *series = (struct series){
-            .case_name = case_name, .implementation = implementation, .role = role, .metric = metric};
+        *series =
+            (struct series){.case_name = case_name, .implementation = implementation, .role = role, .metric = metric};
     }
     if (series->count == series->capacity)
         series->values = grow(series->values, &series->capacity, sizeof(*series->values));
     series->values[series->count++] = value;
 }
 
-/* The peer with the best median on this case and metric; chosen once and not anew each round, which would favour
- * whichever peer the noise favoured. */
-static const struct series *best_peer(const struct bench_report *report, const struct series *ours)
-{
-    const struct series *best = NULL;
-    double best_median = NAN;
-    for (size_t i = 0; i < report->count; i++) {
-        const struct series *peer = &report->series[i];
-        if (peer->role != BENCH_PEER || strcmp(peer->case_name, ours->case_name) != 0 ||
-            strcmp(peer->metric->name, ours->metric->name) != 0)
-            continue;
-        double median = bench_summarise(peer->values, peer->count).median;
-        if (isnan(median))
-            continue;
-        if (!best || (ours->metric->higher_is_better ? median > best_median : median < best_median)) {
-            best = peer;
-            best_median = median;
-        }
-    }
-    return best;
-}
-
-/* Above 1 we are better, whichever way the metric points. NAN without a peer. */
+/* Above 1 we are better, whichever way the metric points. NAN when no round has both. */
 static double peer_ratio(const struct series *ours, const struct series *peer)
 {
     size_t count = ours->count < peer->count ? ours->count : peer->count;
     if (ours->metric->higher_is_better)
         return bench_median_ratio(ours->values, peer->values, count);
     return bench_median_ratio(peer->values, ours->values, count);
+}
+
+/*
+ * The peer that does best against us on this case and metric, and our ratio to it: the least of the median ratios.
+ * It is one peer for all rounds; the best of each round would be whichever the noise favoured. NULL without peers.
+ */
+static const struct series *best_peer(const struct bench_report *report, const struct series *ours, double *ratio)
+{
+    const struct series *best = NULL;
+    *ratio = NAN;
+    if (ours->role != BENCH_OURS)
+        return NULL;
+    for (size_t i = 0; i < report->count; i++) {
+        const struct series *peer = &report->series[i];
+        if (peer->role != BENCH_PEER || strcmp(peer->case_name, ours->case_name) != 0 ||
+            strcmp(peer->metric->name, ours->metric->name) != 0)
+            continue;
+        double against = peer_ratio(ours, peer);
+        if (!isnan(against) && (!best || against < *ratio)) {
+            best = peer;
+            *ratio = against;
+        }
+    }
+    return best;
 }
 
 /* JSON knows no NAN. */
@@ -121,13 +123,14 @@ static void print_json_number(FILE *file, const char *key, double value)
 
 static void print_json(const struct bench_report *report, const struct series *series, FILE *file)
 {
-    const struct series *peer = series->role == BENCH_OURS ? best_peer(report, series) : NULL;
+    double ratio;
+    const struct series *peer = best_peer(report, series, &ratio);
     struct bench_summary summary = bench_summarise(series->values, series->count);
     fprintf(file, "{\"suite\":\"%s\",\"case\":\"%s\",\"implementation\":\"%s\",\"metric\":\"%s\"", report->suite,
             series->case_name, series->implementation, series->metric->name);
     print_json_number(file, "value", summary.median);
     fprintf(file, ",\"unit\":\"%s\"", series->metric->unit);
-    print_json_number(file, "peer_ratio", peer ? peer_ratio(series, peer) : NAN);
+    print_json_number(file, "peer_ratio", ratio);
     if (peer)
         fprintf(file, ",\"peer\":\"%s\"", peer->implementation);
     else
@@ -139,19 +142,20 @@ static void print_json(const struct bench_report *report, const struct series *s
 
 static void print_row(const struct bench_report *report, const struct series *series, FILE *file)
 {
-    const struct series *peer = series->role == BENCH_OURS ? best_peer(report, series) : NULL;
+    double ratio;
+    const struct series *peer = best_peer(report, series, &ratio);
     struct bench_summary summary = bench_summarise(series->values, series->count);
-    fprintf(file, "%-32s %-22s %-20s %12.6g %12.6g %12.6g  %-10s", series->case_name, series->implementation,
+    fprintf(file, "%-36s %-19s %-20s %12.6g %12.6g %12.6g  %-10s", series->case_name, series->implementation,
             series->metric->name, summary.median, summary.low, summary.high, series->metric->unit);
     if (peer)
-        fprintf(file, " %.2fx %s", peer_ratio(series, peer), peer->implementation);
+        fprintf(file, " %.2fx %s", ratio, peer->implementation);
     fputc('\n', file);
 }
 
 void bench_report_print(const struct bench_report *report, FILE *file, bool json)
 {
     if (!json)
-        fprintf(file, "\n%s\n%-32s %-22s %-20s %12s %12s %12s  %-10s %s\n", report->suite, "case", "implementation",
+        fprintf(file, "\n%s\n%-36s %-19s %-20s %12s %12s %12s  %-10s %s\n", report->suite, "case", "implementation",
                 "metric", "median", "low", "high", "unit", "against best peer");
     for (size_t i = 0; i < report->count; i++) {
         const struct series *series = &report->series[i];

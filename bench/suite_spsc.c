@@ -24,8 +24,7 @@ struct source {
 static const struct source sources[] = {
     {spsc_kernel, BENCH_OURS},
 #ifdef KN_BENCH_PEERS
-    {spsc_ck, BENCH_PEER},     {spsc_rte, BENCH_PEER},
-    {spsc_boost, BENCH_PEER},  {spsc_moodycamel, BENCH_PEER},
+    {spsc_ck, BENCH_PEER},     {spsc_rte, BENCH_PEER}, {spsc_boost, BENCH_PEER}, {spsc_moodycamel, BENCH_PEER},
 #endif
 };
 
@@ -159,8 +158,8 @@ static void close_cases(struct suite *suite)
 
 static void measure_cell(struct bench_pair *pair, struct cell *cell, bool latency, double slice_seconds)
 {
-    double elapsed_ns = latency ? bench_pair_run(pair, run_ping, run_pong, cell)
-                                : bench_pair_run(pair, run_produce, run_consume, cell);
+    double elapsed_ns =
+        latency ? bench_pair_run(pair, run_ping, run_pong, cell) : bench_pair_run(pair, run_produce, run_consume, cell);
     cell->value_ns = elapsed_ns / (double)cell->count / (latency ? 2 : 1);
     cell->count = bench_next_count(cell->count, elapsed_ns, slice_seconds);
 }
@@ -249,7 +248,7 @@ static size_t count_cells(const struct suite *suite)
 
 static int run_rounds(struct suite *suite, const struct bench_options *options, struct bench_report *report)
 {
-    struct bench_plan plan = bench_plan(options, 60, count_cells(suite), 0.002, 0.05);
+    struct bench_plan plan = bench_plan(options, 60, count_cells(suite), 0.002, 0.02);
     struct bench_pair *pair;
     int result = bench_pair_open(&pair, options->cores);
     if (result < 0)
