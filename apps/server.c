@@ -46,6 +46,7 @@ struct arguments {
     int cores[OPTION_CORES_MAX];
     size_t core_count;
     enum kn_log_level log_level;
+    struct kn_log log;
 };
 
 enum { IO_CORE, HANDLER_CORE, CONSOLE_CORE };
@@ -206,10 +207,9 @@ static void announce(struct server_io *io, const struct arguments *arguments)
 
 static int serve(struct arguments *arguments)
 {
-    struct kn_log log;
-    kn_log_init(&log, STDERR_FILENO, arguments->log_level);
-    arguments->server.log = &log;
-    arguments->console.log = &log;
+    kn_log_init(&arguments->log, STDERR_FILENO, arguments->log_level);
+    arguments->server.log = &arguments->log;
+    arguments->console.log = &arguments->log;
     struct server_console *console;
     int result = server_console_open(&console, &arguments->console);
     if (result < 0)
@@ -220,7 +220,7 @@ static int serve(struct arguments *arguments)
         .offload = cores > HANDLER_CORE,
         .io_core = cores > IO_CORE ? arguments->cores[IO_CORE] : -1,
         .handler_core = cores > HANDLER_CORE ? arguments->cores[HANDLER_CORE] : -1,
-        .log = &log,
+        .log = &arguments->log,
     };
     struct server_io *io;
     result = server_io_start(&io, &options, server_console_server_ended, console);

@@ -1,6 +1,9 @@
 /**
  * @file kernel.h
  * Everything: each module's own header is its manual.
+ *
+ * @mainpage
+ * A module a header: see the list of files. README.md says what the library is for.
  */
 #ifndef KERNEL_KERNEL_H
 #define KERNEL_KERNEL_H

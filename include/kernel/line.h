@@ -52,8 +52,13 @@ void kn_line_end(struct kn_line_framer *framer, struct kn_line *line);
 #define KN_TEXT_QUOTE_BYTES(length_bytes) ((size_t)(length_bytes)*6 + 3)
 
 /**
- * Writes bytes as a quoted string, as Rust's Debug does: "ENSO", with \" \\ \n \r \t and \0; other control characters
- * as \u{1f}; well-formed UTF-8 as it is; bytes that are no UTF-8 as \xff. The result is terminated.
+ * Writes bytes as a quoted string, as Rust's Debug does, terminated:
+ *
+ *     "ENSO"              plain text, and well-formed UTF-8, as it is
+ *     "\n \r \t \0"      the usual escapes, of the quote and the backslash as well
+ *     "\u{1b}"            other control characters
+ *     "\xff"              bytes that are no UTF-8
+ *
  * @param text room for KN_TEXT_QUOTE_BYTES(length_bytes). @return the length without the terminator.
  */
 size_t kn_text_quote(const void *bytes, size_t length_bytes, char *text);

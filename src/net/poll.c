@@ -44,7 +44,7 @@ int kn_events_init(struct kn_events *events, size_t capacity)
     *events = (struct kn_events){0};
     if (capacity == 0 || capacity > INT32_MAX / sizeof(struct kn_event))
         return -EINVAL;
-    size_t raw_bytes = 0; /* of the backend that needs most, since events do not belong to one poll */
+    size_t raw_bytes = 1; /* of the backend that needs most, since events do not belong to one poll */
     for (unsigned i = 1; i < BACKEND_COUNT; i++)
         raw_bytes = BACKENDS[i]->raw_event_bytes > raw_bytes ? BACKENDS[i]->raw_event_bytes : raw_bytes;
     events->list = calloc(capacity, sizeof(events->list[0]));

@@ -138,7 +138,7 @@ int kn_topology_parse_units(const char *text, uint32_t *units, size_t capacity, 
 {
     *count = 0;
     for (;;) {
-        uint32_t first;
+        uint32_t first = 0;
         int result = parse_unit(&text, &first);
         uint32_t last = first;
         if (result == 0 && *text == '-') {
