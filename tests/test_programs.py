@@ -1,0 +1,320 @@
+"""The programs, run as a user runs them: server, client and console over pipes, sockets and terminals."""
+import os
+import pathlib
+import pty
+import re
+import resource
+import select
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+
+PROGRAMS = pathlib.Path(sys.argv.pop(1)) if len(sys.argv) > 1 else pathlib.Path("build/release/bin")
+USAGE, UNAVAILABLE, NOT_PERMITTED = 64, 69, 77
+DEADLINE = 60
+
+
+def run(program, *arguments, text=b""):
+    return subprocess.run([PROGRAMS / program, *arguments], input=text, capture_output=True, timeout=DEADLINE)
+
+
+class Server:
+    """A running server on a free port; leaving the block ends it with SIGTERM and checks that it ended well."""
+
+    def __init__(self, *arguments, stdin=subprocess.DEVNULL):
+        self.process = subprocess.Popen([PROGRAMS / "server", "--listen", "127.0.0.1:0", *arguments], stdin=stdin,
+                                        stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        self.address = ""
+        for line in self.process.stdout:
+            if line.startswith(b"Listening on "):
+                self.address = line.split()[-1].decode()
+            if line.startswith(b"Server run loop"):
+                break
+
+    def connect(self):
+        host, port = self.address.split(":")
+        return socket.create_connection((host, int(port)), timeout=DEADLINE)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, value, trace):
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+        self.output, self.errors = self.process.communicate(timeout=DEADLINE)
+        if kind is None:
+            assert self.process.returncode == 0, (self.process.returncode, self.errors)
+
+
+def receive(connection, length):
+    data = b""
+    while len(data) < length:
+        piece = connection.recv(length - len(data))
+        if not piece:
+            break
+        data += piece
+    return data
+
+
+class Terminal:
+    """A program on a pseudo-terminal."""
+
+    def __init__(self, command, environment):
+        self.text = b""
+        self.pid, self.descriptor = pty.fork()
+        if self.pid == 0:
+            os.execvpe(command[0], command, environment)
+
+    def type(self, text):
+        os.write(self.descriptor, text)
+
+    def wait_for(self, expected):
+        end = time.monotonic() + DEADLINE
+        while expected not in self.text:
+            ready, _, _ = select.select([self.descriptor], [], [], max(0, end - time.monotonic()))
+            assert ready, f"{expected} did not appear in {self.text}"
+            try:
+                self.text += os.read(self.descriptor, 65536)
+            except OSError:
+                raise AssertionError(f"{expected} did not appear in {self.text}") from None
+        self.text = self.text.split(expected, 1)[1]
+
+    def exit_code(self):
+        while True:
+            try:
+                if not os.read(self.descriptor, 65536):
+                    break
+            except OSError:
+                break
+        return os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+
+
+class ConsoleOnAPipe(unittest.TestCase):
+    def test_prints_what_it_promises_and_answers(self):
+        done = run("server", "--listen", "127.0.0.1:0", text=b"ENSO\n:help\n:stats\n:connections\n:nothing\n:quit\n")
+        lines = done.stdout.decode().splitlines()
+        self.assertEqual(done.returncode, 0)
+        for line in ["IO Server started", "Console is listening...", "Server run loop starting...", 'Message: "ENSO"',
+                     "0 open", 'Unknown command ":nothing" (try :help)']:
+            self.assertIn(line, lines)
+
+    def test_shows_bytes_that_are_no_utf8(self):
+        done = run("server", "--listen", "127.0.0.1:0", text=b"h\xff\xfei\n:quit\n")
+        self.assertIn(b'Message: "h\\xff\\xfei"\n', done.stdout)
+
+    def test_refuses_a_huge_line_in_constant_memory_and_goes_on(self):
+        length = 1 << 30 if "KN_TEST_LONG" in os.environ else 64 << 20
+        with tempfile.NamedTemporaryFile() as file:
+            file.truncate(length)  # a hole of zero bytes
+            file.seek(0, os.SEEK_END)
+            file.write(b"\nafter\n:quit\n")
+            file.flush()
+            file.seek(0)
+            cat = subprocess.Popen(["cat"], stdin=file, stdout=subprocess.PIPE)
+            server = subprocess.Popen([PROGRAMS / "server", "--listen", "127.0.0.1:0"], stdin=cat.stdout,
+                                      stdout=subprocess.PIPE)
+            cat.stdout.close()
+            output = server.stdout.read()
+            _, status, usage = os.wait4(server.pid, 0)
+            server.returncode = os.waitstatus_to_exitcode(status)
+            server.stdout.close()
+            cat.wait(DEADLINE)
+        self.assertEqual(server.returncode, 0)
+        self.assertEqual(output.count(b"Line longer than 65536 bytes: ignored\n"), 1)
+        self.assertIn(b'Message: "after"\n', output)
+        if not is_sanitized():
+            self.assertLess(usage.ru_maxrss, 48 * 1024)  # KiB
+
+    def test_goes_on_serving_when_its_input_ends(self):
+        with Server() as server, server.connect() as client:
+            client.sendall(b"still there?")
+            self.assertEqual(receive(client, 12), b"still there?")
+        self.assertIn(b"Console closed; the server goes on\n", server.output)
+
+    def test_lists_connections_while_they_are_open(self):
+        with Server(stdin=subprocess.PIPE) as server, server.connect() as client:
+            client.sendall(b"12345")
+            receive(client, 5)
+            server.process.stdin.write(b":connections\n:quit\n")
+            server.process.stdin.flush()
+            server.process.wait(DEADLINE)
+        self.assertIn(b"1 open\n", server.output)
+        self.assertRegex(server.output, rb"127\.0\.0\.1:\d+ +5 in +5 out")
+
+
+class ConsoleOnATerminal(unittest.TestCase):
+    def environment(self, directory):
+        return {**os.environ, "TERM": "xterm", "HOME": directory, "XDG_STATE_HOME": directory}
+
+    def test_edits_completes_and_remembers(self):
+        with tempfile.TemporaryDirectory() as directory:
+            command = [str(PROGRAMS / "server"), "--listen", "127.0.0.1:0"]
+            terminal = Terminal(command, self.environment(directory))
+            terminal.wait_for(b"Server run loop starting...")
+            terminal.type(b"ENSOX\x7f\r")
+            terminal.wait_for(b'Message: "ENSO"')
+            terminal.type(b":conn\t\r")
+            terminal.wait_for(b"0 open")
+            terminal.type(b"\x1b[A\x1b[A\r")  # up twice: the first line again
+            terminal.wait_for(b'Message: "ENSO"')
+            terminal.type(b":quit\r")
+            self.assertEqual(terminal.exit_code(), 0)
+            self.assertIn("ENSO", (pathlib.Path(directory) / "kernel" / "history").read_text())
+
+    def test_ends_at_control_d(self):
+        with tempfile.TemporaryDirectory() as directory:
+            terminal = Terminal([str(PROGRAMS / "server"), "--listen", "127.0.0.1:0"], self.environment(directory))
+            terminal.wait_for(b"Server run loop starting...")
+            terminal.type(b"\x04")
+            self.assertEqual(terminal.exit_code(), 0)
+
+    def test_works_under_rlwrap(self):
+        if not shutil.which("rlwrap"):
+            self.skipTest("rlwrap is not installed")
+        with tempfile.TemporaryDirectory() as directory:
+            for extra in ([], ["--plain"]):
+                command = ["rlwrap", str(PROGRAMS / "server"), "--listen", "127.0.0.1:0", *extra]
+                terminal = Terminal(command, self.environment(directory))
+                terminal.wait_for(b"Server run loop starting...")
+                terminal.type(b"ENSO\r")
+                terminal.wait_for(b'Message: "ENSO"')
+                terminal.type(b":quit\r")
+                self.assertEqual(terminal.exit_code(), 0)
+
+
+class ControlSocket(unittest.TestCase):
+    def setUp(self):
+        self.directory = tempfile.TemporaryDirectory()
+        self.path = os.path.join(self.directory.name, "control.sock")
+
+    def tearDown(self):
+        self.directory.cleanup()
+
+    def test_lets_a_console_in_and_outlives_it(self):
+        with Server("--control", self.path):
+            self.assertEqual(os.stat(self.path).st_mode & 0o777, 0o600)
+            for _ in range(20):  # more than may be attached at once: each leaves its place
+                done = run("console", self.path, text=b"ENSO\n:stats\n:quit\n")
+                self.assertEqual(done.returncode, 0)
+                self.assertIn(b'Message: "ENSO"\n', done.stdout)
+                self.assertIn(b"connections open       0\n", done.stdout)
+        self.assertFalse(os.path.exists(self.path))
+
+    def test_console_answers_everything_before_the_end_of_its_input(self):
+        with Server("--control", self.path):
+            done = run("console", self.path, text=b"".join(b"%d\n" % i for i in range(1000)))
+        self.assertEqual(done.stdout, b"".join(b'Message: "%d"\n' % i for i in range(1000)))
+
+    def test_console_says_that_no_server_is_there(self):
+        done = run("console", self.path)
+        self.assertEqual(done.returncode, UNAVAILABLE)
+        self.assertIn(b"cannot attach to", done.stderr)
+
+
+class Ends(unittest.TestCase):
+    def test_signals_drain(self):
+        for number in (signal.SIGTERM, signal.SIGINT):
+            with Server() as server, server.connect() as client:
+                client.sendall(b"x" * 100000)
+                self.assertEqual(len(receive(client, 100000)), 100000)
+                server.process.send_signal(number)
+                self.assertEqual(client.recv(1), b"")
+            self.assertIn(b"draining", server.errors)
+
+    def test_an_idle_connection_is_closed(self):
+        with Server("--idle-timeout", "200ms") as server, server.connect() as client:
+            self.assertEqual(client.recv(1), b"")
+
+
+class Refusals(unittest.TestCase):
+    def refuse(self, code, text, *arguments, program="server"):
+        done = run(program, *arguments)
+        self.assertEqual(done.returncode, code, done)
+        self.assertIn(text, done.stderr)
+        self.assertNotIn(b"IO Server started", done.stdout)
+
+    def test_bad_options(self):
+        for arguments in (["--listen", "nowhere"], ["--listen", "1.2.3.4:99999"], ["--max-connections", "0"],
+                          ["--max-connections", "many"], ["--idle-timeout", "soon"], ["--backend", "kqueue"],
+                          ["--cores", "a"], ["--log-level", "loud"], ["--nothing"], ["surplus"]):
+            self.refuse(USAGE, b"", *arguments)
+        self.refuse(USAGE, b"'nowhere'", "--listen", "nowhere")
+        self.refuse(USAGE, b"'soon'", "--idle-timeout", "soon")
+
+    def test_port_in_use(self):
+        with Server() as server:
+            done = run("server", "--listen", server.address)
+            self.assertEqual(done.returncode, UNAVAILABLE)
+            self.assertIn(b"Address already in use", done.stderr)
+
+    def test_foreign_address(self):
+        done = run("server", "--listen", "192.0.2.1:8000")
+        self.assertNotEqual(done.returncode, 0)
+        self.assertIn(b"cannot listen on 192.0.2.1:8000: Cannot assign requested address", done.stderr)
+
+    def test_privileged_port(self):
+        if int(pathlib.Path("/proc/sys/net/ipv4/ip_unprivileged_port_start").read_text()) <= 1:
+            self.skipTest("every port is unprivileged here")
+
+        def drop_rights():
+            if os.geteuid() == 0:
+                os.setgid(65534)
+                os.setuid(65534)
+
+        with tempfile.TemporaryDirectory() as directory:
+            os.chmod(directory, 0o755)  # where that user can run it
+            copy = shutil.copy(PROGRAMS / "server", directory)
+            done = subprocess.run([copy, "--listen", "127.0.0.1:1"], stdin=subprocess.DEVNULL, capture_output=True,
+                                  preexec_fn=drop_rights, timeout=DEADLINE)
+        self.assertEqual(done.returncode, NOT_PERMITTED)
+        self.assertIn(b"Permission denied (ports below 1024", done.stderr)
+
+    def test_control_path_without_permission_or_too_long(self):
+        self.refuse(71, b"cannot open the console", "--listen", "127.0.0.1:0", "--control", "/" + "x" * 200)
+        done = run("server", "--listen", "127.0.0.1:0", "--control", "/nowhere/at/all.sock")
+        self.assertNotEqual(done.returncode, 0)
+
+    def test_help_and_version(self):
+        for program in ("server", "client", "console"):
+            self.assertEqual(run(program, "--help").returncode, 0)
+            self.assertIn(b"Usage: " + program.encode(), run(program, "--help").stdout)
+            self.assertRegex(run(program, "--version").stdout, rb"\d+\.\d+\.\d+")
+
+
+class Client(unittest.TestCase):
+    def test_sends_lines_and_prints_the_answers(self):
+        text = b"".join(b"line %d\n" % i for i in range(20000))
+        with Server() as server:
+            done = run("client", server.address, text=text)
+        self.assertEqual(done.returncode, 0)
+        self.assertEqual(done.stdout, text)
+
+    def test_says_that_no_server_is_there(self):
+        with socket.socket() as holder:
+            holder.bind(("127.0.0.1", 0))  # bound, not listening: nobody else can be there
+            done = run("client", "127.0.0.1:%d" % holder.getsockname()[1])
+        self.assertEqual(done.returncode, UNAVAILABLE)
+        self.assertIn(b"onnection refused", done.stderr)
+
+    def test_load_measures_and_verifies(self):
+        for cores in ("0", "0,0"):
+            with Server("--cores", cores) as server:
+                done = run("client", "--load", "--connections", "10", "--pipeline", "4", "--size", "300", "--duration",
+                           "500ms", "--warmup", "50ms", "--verify", "--json", server.address)
+            self.assertEqual(done.returncode, 0, done)
+            self.assertRegex(done.stdout, rb'"requests":\s*[1-9]')
+
+
+def is_sanitized():
+    return b"san_init" in (PROGRAMS / "server").read_bytes()
+
+
+if __name__ == "__main__":
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 4096), hard))
+    unittest.main(argv=[sys.argv[0]])
