@@ -13,8 +13,8 @@ static size_t echo_view(void *context, struct kn_connection *connection, const v
     (void)end_of_stream;
     if (length_bytes == 0)
         return 0;
-    /* One reply to the whole view: a write sends it from where it was received, while a claim would copy it. Without
-     * room the view is kept, and shown again when there is some. */
+    /* One reply to the whole view: a write sends it from where it was received; claim and publish, which copy it,
+     * measure the same. Without room the view is kept, and shown again when there is some. */
     return kn_connection_write(connection, view, length_bytes) == 0 ? length_bytes : 0;
 }
 

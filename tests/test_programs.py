@@ -1,16 +1,18 @@
 """The programs, run as a user runs them: server, client and console over pipes, sockets and terminals."""
+import fcntl
 import os
 import pathlib
 import pty
-import re
 import resource
 import select
 import shutil
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import tempfile
+import termios
 import time
 import unittest
 
@@ -28,7 +30,7 @@ class Server:
 
     def __init__(self, *arguments, stdin=subprocess.DEVNULL):
         self.process = subprocess.Popen([PROGRAMS / "server", "--listen", "127.0.0.1:0", *arguments], stdin=stdin,
-                                        stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+                                        stdout=subprocess.PIPE, stderr=subprocess.PIPE, bufsize=0)
         self.address = ""
         for line in self.process.stdout:
             if line.startswith(b"Listening on "):
@@ -68,6 +70,7 @@ class Terminal:
         self.text = b""
         self.pid, self.descriptor = pty.fork()
         if self.pid == 0:
+            fcntl.ioctl(0, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))  # rlwrap wants a size
             os.execvpe(command[0], command, environment)
 
     def type(self, text):
@@ -85,12 +88,17 @@ class Terminal:
         self.text = self.text.split(expected, 1)[1]
 
     def exit_code(self):
+        end = time.monotonic() + DEADLINE
         while True:
+            ready, _, _ = select.select([self.descriptor], [], [], max(0, end - time.monotonic()))
+            if not ready:
+                os.kill(self.pid, signal.SIGKILL)
             try:
                 if not os.read(self.descriptor, 65536):
                     break
             except OSError:
                 break
+        os.close(self.descriptor)
         return os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
 
 
@@ -155,7 +163,7 @@ class ConsoleOnATerminal(unittest.TestCase):
         with tempfile.TemporaryDirectory() as directory:
             command = [str(PROGRAMS / "server"), "--listen", "127.0.0.1:0"]
             terminal = Terminal(command, self.environment(directory))
-            terminal.wait_for(b"Server run loop starting...")
+            terminal.wait_for(b"> ")
             terminal.type(b"ENSOX\x7f\r")
             terminal.wait_for(b'Message: "ENSO"')
             terminal.type(b":conn\t\r")
@@ -169,7 +177,7 @@ class ConsoleOnATerminal(unittest.TestCase):
     def test_ends_at_control_d(self):
         with tempfile.TemporaryDirectory() as directory:
             terminal = Terminal([str(PROGRAMS / "server"), "--listen", "127.0.0.1:0"], self.environment(directory))
-            terminal.wait_for(b"Server run loop starting...")
+            terminal.wait_for(b"> ")
             terminal.type(b"\x04")
             self.assertEqual(terminal.exit_code(), 0)
 
@@ -180,7 +188,7 @@ class ConsoleOnATerminal(unittest.TestCase):
             for extra in ([], ["--plain"]):
                 command = ["rlwrap", str(PROGRAMS / "server"), "--listen", "127.0.0.1:0", *extra]
                 terminal = Terminal(command, self.environment(directory))
-                terminal.wait_for(b"Server run loop starting...")
+                terminal.wait_for(b"Server run loop starting..." if extra else b"> ")
                 terminal.type(b"ENSO\r")
                 terminal.wait_for(b'Message: "ENSO"')
                 terminal.type(b":quit\r")
@@ -317,4 +325,4 @@ def is_sanitized():
 if __name__ == "__main__":
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 4096), hard))
-    unittest.main(argv=[sys.argv[0]])
+    unittest.main()
