@@ -16,8 +16,13 @@
  * so nothing here relies on them. Out of reach: cycles of relaxed loads and stores out of thin air, which C11 allows
  * and no compiler makes, and of which a data race is the visible part here.
  *
+ * A run of stores, or of loads after which nothing is stored, may be one atomic step: what the other thread could do in
+ * between it can do before or after just as well, since it may pass over newer stores and races are found from either
+ * side.
+ *
  * The includer defines THREADS, LOCATIONS, LOG (most stores that a reader is not yet sure of), OWNER(place),
- * READER(place), and WORDS if it uses exchange; each process starts with MEMORY_SCRATCH.
+ * READER(place), and WORDS if it uses exchange; each process starts with MEMORY_SCRATCH. With LOG_BLOCKS, for mutants
+ * that never make their reader sure, a full log ends the run instead of failing.
  */
 #define PLAIN 0
 #define RELAXED 1
@@ -97,7 +102,11 @@ inline fold(author, count)
 inline store(author, target, content, ordering)
 {
     d_step {
+#ifdef LOG_BLOCKS
+        (log[author].length < LOG);
+#else
         assert(log[author].length < LOG);
+#endif
         assert(read_at[target] == 0);                         /* race: overwritten while it is being read */
         assert((ordering) != PLAIN || looked_at[target] == 0); /* race: plain store against an atomic load */
         log[author].place[log[author].length] = target;

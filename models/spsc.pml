@@ -95,7 +95,8 @@ active proctype producer()
                     load(PRODUCER, CONSUMER, RELEASED, GATE_ORDER, gate);
                     room = (gate + SLOTS + WRAP - position) % WRAP;
                     assert(room <= SLOTS);
-                    assert(stale || room + in_flight == SLOTS)
+                    assert(stale || room + in_flight == SLOTS);
+                    stale = false
                 }
             :: else
             fi;
@@ -149,7 +150,8 @@ active proctype consumer()
             :: count < wanted ->
                 atomic {
                     load(CONSUMER, PRODUCER, SEQUENCE(position + count), PEEK_ORDER, value);
-                    assert(stale || (value == (position + count + 1) % WRAP) == (count < in_flight))
+                    assert(stale || (value == (position + count + 1) % WRAP) == (count < in_flight));
+                    stale = false
                 }
                 if
                 :: value == (position + count + 1) % WRAP -> count = count + 1
