@@ -31,7 +31,7 @@ test: ## build, then run every test
 test-asan: ## every test under the address and undefined-behaviour sanitizers
 	@script/bootstrap
 	$(call build,asan)
-	@ctest --preset asan -j $(JOBS)
+	@ctest --preset asan -j $(JOBS) -LE model
 
 test-tsan: ## the concurrent tests under the thread sanitizer
 	@script/bootstrap
@@ -41,7 +41,7 @@ test-tsan: ## the concurrent tests under the thread sanitizer
 test-aarch64: ## queues and base on a weakly ordered machine, under qemu-user
 	@script/bootstrap --aarch64
 	$(call build,aarch64)
-	@ctest --preset aarch64
+	@ctest --preset aarch64 -LE model
 
 check-long: ## the long model, fuzz and soak runs
 	@script/bootstrap --ci

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,7 +18,7 @@
 
 #include "terminal.h"
 
-enum { SESSIONS_MAX = 8, EVENTS_MAX = 16 };
+enum { SESSIONS_MAX = 8, EVENTS_MAX = 16, OUTPUT_TIMEOUT_MS = 1000 };
 enum { TOKEN_INPUT = SESSIONS_MAX, TOKEN_WAKER, TOKEN_SIGNAL, TOKEN_CONTROL };
 
 /* One console: standard input's, or that of an attached program. */
@@ -54,13 +55,20 @@ static void drain(struct server_console *console)
 
 /* ---- what a console can ask ---- */
 
+/* Waits until a peer that is slow to read has made room. One that makes none for so long is given up. */
+static bool has_room(int descriptor)
+{
+    struct pollfd polled = {.fd = descriptor, .events = POLLOUT};
+    return poll(&polled, 1, OUTPUT_TIMEOUT_MS) == 1;
+}
+
 static void write_session(void *context, const char *text, size_t length_bytes)
 {
     struct session *session = context;
     while (length_bytes > 0 && !session->has_failed) {
         ssize_t count = write(session->output, text, length_bytes);
         if (count < 0 && errno != EINTR)
-            session->has_failed = true;
+            session->has_failed = errno != EAGAIN || !has_room(session->output);
         if (count > 0) {
             text += count;
             length_bytes -= (size_t)count;
