@@ -117,7 +117,7 @@ static void list_connection(void *context, struct kn_connection *connection)
                                         }};
     (void)kn_address_format(kn_connection_peer(connection), answer.row.peer, sizeof(answer.row.peer));
     /* One slot is kept for the last answer, which must always fit. */
-    if (answers_count(io->answers) >= ROWS_MAX - 1 || answers_try_push(io->answers, &answer) < 0)
+    if (answers_count(io->answers) >= ROWS_MAX - 1 || answers_try_push(&io->answers->producer, &answer) < 0)
         io->left_out++;
 }
 
@@ -127,11 +127,11 @@ static void on_turn(void *context, struct kn_server *server)
     if (io->inner.on_turn)
         io->inner.on_turn(io->inner.context, server);
     struct connections_request request;
-    while (requests_try_pop(io->requests, &request) == 0) {
+    while (requests_try_pop(&io->requests->consumer, &request) == 0) {
         io->left_out = 0;
         kn_server_each(server, list_connection, io);
         struct connections_answer last = {.is_last = true, .left_out = io->left_out};
-        (void)answers_try_push(io->answers, &last);
+        (void)answers_try_push(&io->answers->producer, &last);
     }
 }
 
@@ -140,13 +140,13 @@ uint64_t server_io_connections(struct server_io *io, void (*show)(void *context,
 {
     static const struct timespec A_MOMENT = {.tv_nsec = 100000};
     struct connections_request request = {0};
-    if (requests_try_push(io->requests, &request) < 0)
+    if (requests_try_push(&io->requests->producer, &request) < 0)
         return 0;
     kn_server_wake(io->server);
     struct connections_answer answer;
     /* Acquire pairs with the release store in run_io: answers pushed before the end are seen. */
     while (!atomic_load_explicit(&io->has_ended, memory_order_acquire)) {
-        if (answers_try_pop(io->answers, &answer) < 0)
+        if (answers_try_pop(&io->answers->consumer, &answer) < 0)
             nanosleep(&A_MOMENT, NULL);
         else if (answer.is_last)
             return answer.left_out;

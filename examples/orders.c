@@ -9,11 +9,12 @@ struct order {
 };
 KN_SPSC_DEFINE(orders, struct order);
 
-static void *trade(void *queue)
+static void *trade(void *argument)
 {
+    struct orders *queue = argument;
     for (uint64_t number = 1; number <= 1000000;) {
         struct order order = {.number = number, .price = 100 + number % 7, .quantity = 10};
-        if (orders_try_push(queue, &order) == 0)
+        if (orders_try_push(&queue->producer, &order) == 0)
             number++;
         else
             kn_cpu_relax(); /* full: how to wait is the caller's choice */
@@ -30,12 +31,12 @@ int main(void)
         return 1;
     while (received < 1000000) {
         struct kn_span span;
-        if (orders_peek(queue, 64, &span) < 0)
+        if (orders_peek(&queue->consumer, 64, &span) < 0)
             continue;
         for (size_t i = 0; i < span.count; i++)
             volume += (uint64_t)orders_at(&span, i)->price * orders_at(&span, i)->quantity;
         received += span.count;
-        (void)orders_release(queue, span.count);
+        (void)orders_release(&queue->consumer, span.count);
     }
     pthread_join(trader, NULL);
     printf("%llu orders, volume %llu\n", (unsigned long long)received, (unsigned long long)volume);

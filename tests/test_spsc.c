@@ -40,10 +40,10 @@ static void spsc_gives_back_what_was_pushed_in_order(void **state)
     (void)state;
     struct orders *queue = open_orders(8);
     for (uint64_t i = 0; i < 8; i++)
-        assert_int_equal(orders_try_push(queue, &(struct order){.number = i, .price = (uint32_t)i * 3}), 0);
+        assert_int_equal(orders_try_push(&queue->producer, &(struct order){.number = i, .price = (uint32_t)i * 3}), 0);
     for (uint64_t i = 0; i < 8; i++) {
         struct order order;
-        assert_int_equal(orders_try_pop(queue, &order), 0);
+        assert_int_equal(orders_try_pop(&queue->consumer, &order), 0);
         assert_int_equal(order.number, i);
         assert_int_equal(order.price, i * 3);
     }
@@ -56,14 +56,14 @@ static void spsc_answers_full_and_empty_without_blocking(void **state)
     for (size_t capacity = 1; capacity <= 64; capacity *= 2) {
         struct orders *queue = open_orders(capacity);
         struct order order = {0};
-        assert_int_equal(orders_try_pop(queue, &order), -EAGAIN);
+        assert_int_equal(orders_try_pop(&queue->consumer, &order), -EAGAIN);
         for (size_t lap = 0; lap < 3; lap++) {
             for (size_t i = 0; i < capacity; i++)
-                assert_int_equal(orders_try_push(queue, &order), 0);
-            assert_int_equal(orders_try_push(queue, &order), -EAGAIN);
+                assert_int_equal(orders_try_push(&queue->producer, &order), 0);
+            assert_int_equal(orders_try_push(&queue->producer, &order), -EAGAIN);
             for (size_t i = 0; i < capacity; i++)
-                assert_int_equal(orders_try_pop(queue, &order), 0);
-            assert_int_equal(orders_try_pop(queue, &order), -EAGAIN);
+                assert_int_equal(orders_try_pop(&queue->consumer, &order), 0);
+            assert_int_equal(orders_try_pop(&queue->consumer, &order), -EAGAIN);
         }
         orders_close(queue);
     }
@@ -77,15 +77,15 @@ static void spsc_counts_what_is_in_flight(void **state)
     for (size_t lap = 0; lap < 40; lap++) {
         for (size_t i = 0; i < 16; i++) {
             assert_int_equal(orders_count(queue), i);
-            assert_int_equal(orders_try_push(queue, &order), 0);
+            assert_int_equal(orders_try_push(&queue->producer, &order), 0);
         }
         assert_int_equal(orders_count(queue), 16);
         for (size_t i = 16; i > 0; i--) {
-            assert_int_equal(orders_try_pop(queue, &order), 0);
+            assert_int_equal(orders_try_pop(&queue->consumer, &order), 0);
             assert_int_equal(orders_count(queue), i - 1);
         }
     }
-    assert_int_equal(kn_spsc_capacity(&queue->queue), 16);
+    assert_int_equal(kn_sector_capacity(&queue->sector), 16);
     orders_close(queue);
 }
 
@@ -95,22 +95,22 @@ static void spsc_claims_are_written_in_place_and_seen_only_when_published(void *
     struct orders *queue = open_orders(8);
     struct kn_span span;
     struct order order;
-    assert_int_equal(orders_claim(queue, 5, &span), 0);
+    assert_int_equal(orders_claim(&queue->producer, 5, &span), 0);
     assert_int_equal(span.count, 5);
     for (size_t i = 0; i < span.count; i++)
         *orders_at(&span, i) = (struct order){.number = 100 + i};
-    assert_int_equal(orders_try_pop(queue, &order), -EAGAIN);
-    assert_int_equal(orders_publish(queue, 3), 0);
+    assert_int_equal(orders_try_pop(&queue->consumer, &order), -EAGAIN);
+    assert_int_equal(orders_publish(&queue->producer, 3), 0);
 
     struct kn_span seen;
-    assert_int_equal(orders_peek(queue, 8, &seen), 0);
+    assert_int_equal(orders_peek(&queue->consumer, 8, &seen), 0);
     assert_int_equal(seen.count, 3);
     for (size_t i = 0; i < seen.count; i++) {
         assert_int_equal(orders_at(&seen, i)->number, 100 + i);
         assert_ptr_equal(orders_at(&seen, i), orders_at(&span, i));
     }
-    assert_int_equal(orders_release(queue, 3), 0);
-    assert_int_equal(orders_try_pop(queue, &order), -EAGAIN);
+    assert_int_equal(orders_release(&queue->consumer, 3), 0);
+    assert_int_equal(orders_try_pop(&queue->consumer, &order), -EAGAIN);
     orders_close(queue);
 }
 
@@ -119,14 +119,14 @@ static void spsc_claim_gives_what_room_there_is(void **state)
     (void)state;
     struct orders *queue = open_orders(8);
     struct kn_span span;
-    assert_int_equal(orders_claim(queue, 100, &span), 0);
+    assert_int_equal(orders_claim(&queue->producer, 100, &span), 0);
     assert_int_equal(span.count, 8);
-    assert_int_equal(orders_publish(queue, 6), 0);
-    assert_int_equal(orders_claim(queue, 4, &span), 0);
+    assert_int_equal(orders_publish(&queue->producer, 6), 0);
+    assert_int_equal(orders_claim(&queue->producer, 4, &span), 0);
     assert_int_equal(span.count, 2);
-    assert_int_equal(orders_publish(queue, 2), 0);
-    assert_int_equal(orders_claim(queue, 1, &span), -EAGAIN);
-    assert_int_equal(orders_claim(queue, 0, &span), -EAGAIN);
+    assert_int_equal(orders_publish(&queue->producer, 2), 0);
+    assert_int_equal(orders_claim(&queue->producer, 1, &span), -EAGAIN);
+    assert_int_equal(orders_claim(&queue->producer, 0, &span), -EAGAIN);
     orders_close(queue);
 }
 
@@ -136,14 +136,14 @@ static void spsc_peek_leaves_messages_until_released(void **state)
     struct orders *queue = open_orders(4);
     struct kn_span span;
     struct order order = {.number = 7};
-    assert_int_equal(orders_try_push(queue, &order), 0);
-    assert_int_equal(orders_peek(queue, 4, &span), 0);
-    assert_int_equal(orders_peek(queue, 4, &span), 0);
+    assert_int_equal(orders_try_push(&queue->producer, &order), 0);
+    assert_int_equal(orders_peek(&queue->consumer, 4, &span), 0);
+    assert_int_equal(orders_peek(&queue->consumer, 4, &span), 0);
     assert_int_equal(span.count, 1);
     assert_int_equal(orders_count(queue), 1);
-    assert_int_equal(orders_release(queue, 1), 0);
+    assert_int_equal(orders_release(&queue->consumer, 1), 0);
     assert_int_equal(orders_count(queue), 0);
-    assert_int_equal(orders_peek(queue, 4, &span), -EAGAIN);
+    assert_int_equal(orders_peek(&queue->consumer, 4, &span), -EAGAIN);
     orders_close(queue);
 }
 
@@ -153,18 +153,18 @@ static void spsc_refuses_publish_and_release_beyond_what_was_handed_out(void **s
     struct orders *queue = open_orders(4);
     struct kn_span span;
     struct order order = {0};
-    assert_int_equal(orders_publish(queue, 1), -EINVAL);
-    assert_int_equal(orders_release(queue, 1), -EINVAL);
-    assert_int_equal(orders_claim(queue, 2, &span), 0);
-    assert_int_equal(orders_publish(queue, 3), -EINVAL);
-    assert_int_equal(orders_publish(queue, 2), 0);
-    assert_int_equal(orders_publish(queue, 1), -EINVAL);
-    assert_int_equal(orders_peek(queue, 1, &span), 0);
-    assert_int_equal(orders_release(queue, 2), -EINVAL);
-    assert_int_equal(orders_release(queue, 1), 0);
-    assert_int_equal(orders_release(queue, 1), -EINVAL);
-    assert_int_equal(orders_try_pop(queue, &order), 0);
-    assert_int_equal(orders_try_pop(queue, &order), -EAGAIN);
+    assert_int_equal(orders_publish(&queue->producer, 1), -EINVAL);
+    assert_int_equal(orders_release(&queue->consumer, 1), -EINVAL);
+    assert_int_equal(orders_claim(&queue->producer, 2, &span), 0);
+    assert_int_equal(orders_publish(&queue->producer, 3), -EINVAL);
+    assert_int_equal(orders_publish(&queue->producer, 2), 0);
+    assert_int_equal(orders_publish(&queue->producer, 1), -EINVAL);
+    assert_int_equal(orders_peek(&queue->consumer, 1, &span), 0);
+    assert_int_equal(orders_release(&queue->consumer, 2), -EINVAL);
+    assert_int_equal(orders_release(&queue->consumer, 1), 0);
+    assert_int_equal(orders_release(&queue->consumer, 1), -EINVAL);
+    assert_int_equal(orders_try_pop(&queue->consumer, &order), 0);
+    assert_int_equal(orders_try_pop(&queue->consumer, &order), -EAGAIN);
     orders_close(queue);
 }
 
@@ -179,8 +179,8 @@ static void spsc_batches_wrap_without_a_seam(void **state)
     for (size_t lap = 0; lap < 50; lap++) {
         for (size_t i = 0; i < 100; i++)
             in[i] = (struct order){.number = sent + i};
-        sent += orders_push_many(queue, in, 100);
-        size_t count = orders_pop_many(queue, out, 100);
+        sent += orders_push_many(&queue->producer, in, 100);
+        size_t count = orders_pop_many(&queue->consumer, out, 100);
         for (size_t i = 0; i < count; i++)
             assert_int_equal(out[i].number, received + i);
         received += count;
@@ -196,20 +196,20 @@ static void spsc_span_crosses_the_end_of_the_ring_in_one_piece(void **state)
     struct orders *queue = open_orders(256);
     struct order order = {0};
     for (size_t i = 0; i < 250; i++) {
-        assert_int_equal(orders_try_push(queue, &order), 0);
-        assert_int_equal(orders_try_pop(queue, &order), 0);
+        assert_int_equal(orders_try_push(&queue->producer, &order), 0);
+        assert_int_equal(orders_try_pop(&queue->consumer, &order), 0);
     }
     struct kn_span span;
-    assert_int_equal(orders_claim(queue, 20, &span), 0);
+    assert_int_equal(orders_claim(&queue->producer, 20, &span), 0);
     assert_int_equal(span.count, 20);
     for (size_t i = 0; i < 20; i++)
         orders_at(&span, i)->number = i;
-    assert_int_equal(orders_publish(queue, 20), 0);
-    assert_int_equal(orders_peek(queue, 20, &span), 0);
+    assert_int_equal(orders_publish(&queue->producer, 20), 0);
+    assert_int_equal(orders_peek(&queue->consumer, 20, &span), 0);
     assert_int_equal(span.count, 20);
     for (size_t i = 0; i < 20; i++)
         assert_int_equal(orders_at(&span, i)->number, i);
-    assert_int_equal(orders_release(queue, 20), 0);
+    assert_int_equal(orders_release(&queue->consumer, 20), 0);
     orders_close(queue);
 }
 
@@ -217,18 +217,21 @@ static void spsc_carries_messages_of_any_size(void **state)
 {
     (void)state;
     for (size_t bytes = 1; bytes < 2000; bytes = bytes * 3 / 2 + 1) {
-        struct kn_spsc *queue;
-        assert_int_equal(kn_spsc_open(&queue, &(struct kn_spsc_options){.slot_bytes = bytes, .capacity_slots = 32}), 0);
+        struct kn_sector_options options = {
+            .slot_bytes = bytes, .capacity_slots = 32, .readers = KN_READER_EXCLUSIVE, .layout = bytes % 2};
+        void *opened;
+        assert_int_equal(kn_queue_open(&opened, sizeof(struct kn_queue), &options), 0);
+        struct kn_queue *queue = opened;
         uint8_t in[2000];
         uint8_t out[2000];
         for (unsigned round = 0; round < 100; round++) {
             for (size_t i = 0; i < bytes; i++)
                 in[i] = (uint8_t)(round + i);
-            assert_int_equal(kn_spsc_try_push(queue, in), 0);
-            assert_int_equal(kn_spsc_try_pop(queue, out), 0);
+            assert_int_equal(kn_writer_try_push(&queue->producer, in), 0);
+            assert_int_equal(kn_reader_try_pop(&queue->consumer, out), 0);
             assert_memory_equal(in, out, bytes);
         }
-        kn_spsc_close(queue);
+        kn_queue_close(queue);
     }
 }
 
@@ -236,31 +239,23 @@ static void spsc_small_messages_never_straddle_a_cache_line(void **state)
 {
     (void)state;
     for (size_t bytes = 1; bytes <= 56; bytes++) {
-        size_t stride = KN_SPSC_STRIDE_BYTES(bytes);
-        assert_true(stride >= bytes + KN_SPSC_SEQUENCE_BYTES);
+        size_t stride = KN_SEQUENCED_STRIDE_BYTES(bytes);
+        assert_true(stride >= bytes + KN_STAMP_BYTES);
         assert_int_equal(KN_CACHE_LINE % stride, 0);
     }
     for (size_t bytes = 57; bytes <= 1024; bytes++)
-        assert_int_equal(KN_SPSC_STRIDE_BYTES(bytes) % KN_CACHE_LINE, 0);
+        assert_int_equal(KN_SEQUENCED_STRIDE_BYTES(bytes) % KN_CACHE_LINE, 0);
 }
 
-static void spsc_refuses_bad_options(void **state)
+static void spsc_refuses_bad_capacities(void **state)
 {
     (void)state;
-    const struct kn_spsc_options bad[] = {
-        {.slot_bytes = 0, .capacity_slots = 8},
-        {.slot_bytes = 8, .capacity_slots = 0},
-        {.slot_bytes = 8, .capacity_slots = 3},
-        {.slot_bytes = 8, .capacity_slots = SIZE_MAX},
-        {.slot_bytes = 8, .capacity_slots = (size_t)1 << 63},
-        {.slot_bytes = SIZE_MAX, .capacity_slots = 8},
-        {.slot_bytes = (size_t)1 << 60, .capacity_slots = (size_t)1 << 20},
-    };
+    const size_t bad[] = {0, 3, 1023, SIZE_MAX, (size_t)1 << 63};
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
-        struct kn_spsc *queue = (void *)&state;
-        assert_int_equal(kn_spsc_open(&queue, &bad[i]), -EINVAL);
+        struct orders *queue = (void *)&state;
+        assert_int_equal(orders_open(&queue, bad[i]), -EINVAL);
         assert_null(queue);
-        kn_spsc_close(queue);
+        orders_close(queue);
     }
 }
 
@@ -277,11 +272,11 @@ static void *push_blocks(void *argument)
     struct blocks *queue = argument;
     for (uint64_t number = 0; number < STRESS_MESSAGES / 8; number++) {
         struct kn_span span;
-        while (blocks_claim(queue, 1, &span) == -EAGAIN)
+        while (blocks_claim(&queue->producer, 1, &span) == -EAGAIN)
             kn_cpu_relax();
         for (size_t word = 0; word < 64; word++)
             blocks_at(&span, 0)->words[word] = mark(number, word);
-        (void)blocks_publish(queue, 1);
+        (void)blocks_publish(&queue->producer, 1);
     }
     return NULL;
 }
@@ -296,11 +291,11 @@ static void spsc_never_shows_a_torn_or_stale_message_across_threads(void **state
     uint64_t wrong = 0;
     for (uint64_t number = 0; number < STRESS_MESSAGES / 8; number++) {
         struct kn_span span;
-        while (blocks_peek(queue, 1, &span) == -EAGAIN)
+        while (blocks_peek(&queue->consumer, 1, &span) == -EAGAIN)
             kn_cpu_relax();
         for (size_t word = 0; word < 64; word++)
             wrong += blocks_at(&span, 0)->words[word] != mark(number, word);
-        wrong += blocks_release(queue, 1) != 0;
+        wrong += blocks_release(&queue->consumer, 1) != 0;
     }
     pthread_join(producer, NULL);
     assert_int_equal(wrong, 0);
@@ -321,7 +316,7 @@ static void *push_in_batches_of_every_size(void *argument)
             batch[i] = (struct order){.number = number + i, .price = (uint32_t)mark(number + i, 0)};
         size_t pushed = 0;
         while (pushed < wanted) {
-            size_t count = orders_push_many(queue, batch + pushed, wanted - pushed);
+            size_t count = orders_push_many(&queue->producer, batch + pushed, wanted - pushed);
             if (count == 0)
                 kn_cpu_relax();
             pushed += count;
@@ -342,7 +337,7 @@ static void spsc_delivers_every_message_in_order_across_threads(void **state)
         uint64_t expected = 0;
         uint64_t wrong = 0;
         while (expected < STRESS_MESSAGES) {
-            size_t count = orders_pop_many(queue, batch, 7);
+            size_t count = orders_pop_many(&queue->consumer, batch, 7);
             if (count == 0)
                 kn_cpu_relax();
             for (size_t i = 0; i < count; i++, expected++)
@@ -363,8 +358,8 @@ static void spsc_odd_sizes_keep_their_type(void **state)
     assert_int_equal(triples_open(&queue, 2), 0);
     struct three_bytes in = {{1, 2, 3}};
     struct three_bytes out;
-    assert_int_equal(triples_try_push(queue, &in), 0);
-    assert_int_equal(triples_try_pop(queue, &out), 0);
+    assert_int_equal(triples_try_push(&queue->producer, &in), 0);
+    assert_int_equal(triples_try_pop(&queue->consumer, &out), 0);
     assert_memory_equal(&in, &out, sizeof(in));
     triples_close(queue);
 }
@@ -383,7 +378,7 @@ int main(void)
         cmocka_unit_test(spsc_span_crosses_the_end_of_the_ring_in_one_piece),
         cmocka_unit_test(spsc_carries_messages_of_any_size),
         cmocka_unit_test(spsc_small_messages_never_straddle_a_cache_line),
-        cmocka_unit_test(spsc_refuses_bad_options),
+        cmocka_unit_test(spsc_refuses_bad_capacities),
         cmocka_unit_test(spsc_never_shows_a_torn_or_stale_message_across_threads),
         cmocka_unit_test(spsc_delivers_every_message_in_order_across_threads),
         cmocka_unit_test(spsc_odd_sizes_keep_their_type),

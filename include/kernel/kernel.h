@@ -12,21 +12,33 @@
 #include <kernel/arena.h>
 #include <kernel/assert.h>
 #include <kernel/atomic.h>
+#include <kernel/broadcast.h>
 #include <kernel/clock.h>
 #include <kernel/connection.h>
 #include <kernel/console.h>
+#include <kernel/cursor.h>
 #include <kernel/error.h>
+#include <kernel/eventcount.h>
 #include <kernel/line.h>
 #include <kernel/log.h>
+#include <kernel/mailbox.h>
+#include <kernel/mapping.h>
+#include <kernel/mpmc.h>
+#include <kernel/mpsc.h>
 #include <kernel/offload.h>
 #include <kernel/poll.h>
+#include <kernel/priority.h>
+#include <kernel/queue.h>
+#include <kernel/reader.h>
 #include <kernel/sector.h>
 #include <kernel/server.h>
 #include <kernel/slab.h>
+#include <kernel/spmc.h>
 #include <kernel/spsc.h>
 #include <kernel/spsc_bytes.h>
 #include <kernel/tcp.h>
 #include <kernel/topology.h>
 #include <kernel/version.h>
+#include <kernel/writer.h>
 
 #endif

@@ -15,7 +15,7 @@
  * A header of 0 means "not published yet"; otherwise it is the message's length plus one. Before the producer
  * publishes a record it zeroes the header that follows, so that the consumer, which only ever looks at the header
  * behind the last record it has read, never takes old bytes for a header. Staged records are written with their
- * headers at once, all but the first: storing that one publishes the batch. The sector's double mapping keeps a
+ * headers at once, all but the first: storing that one publishes the batch. The double mapping keeps a
  * record that crosses the end of the ring in one piece.
  *
  * Source: the record header as publication flag is Aeron's log buffer (Thompson, Montgomery, 2014); zeroing one
@@ -28,7 +28,7 @@
 #include <errno.h>
 
 #include <kernel/atomic.h>
-#include <kernel/sector.h>
+#include <kernel/mapping.h>
 
 /** Bytes of the header in front of each message; messages start, and are padded to, multiples of it. */
 #define KN_SPSC_BYTES_HEADER sizeof(uint64_t)
@@ -59,7 +59,7 @@ struct kn_spsc_bytes {
         uint8_t *memory;
         uint64_t capacity;
     } consumer;
-    KN_OWNED struct kn_sector sector;
+    KN_OWNED struct kn_mapping mapping;
 };
 
 /**
