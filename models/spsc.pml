@@ -1,13 +1,18 @@
 /*
- * The protocol of include/kernel/spsc.h: a ring of SLOTS slots, each with its own sequence word.
+ * One exclusive writer and one exclusive reader, as spsc.h makes them of writer.h and reader.h: a ring of SLOTS slots
+ * of which each has a stamp, and a run of messages published by the stamp of its first slot alone.
  *
  * Both threads run for ever, with every batch size up to BATCH and every delay that memory.pml allows. Positions wrap
- * at WRAP and messages carry their number modulo WRAP, which closes the state space: what Spin exhausts holds for
- * runs of any length. Checked:
- *   - every message is read once, in order and whole (FIFO, no loss, no duplicate, no torn or unwritten message);
+ * at WRAP and messages carry their position, which closes the state space: what Spin exhausts holds for runs of any
+ * length. Checked:
+ *   - every message is read once, in order and whole (FIFO, no loss, no duplicate, no torn or unwritten message),
+ *     also where a run is released in parts;
  *   - no slot is written while it holds an unread message or is being read;
  *   - an answer of full or empty from an up-to-date look is true, and there is no deadlock;
  *   - with STALL, where either thread halts at any point for ever, the other one never waits inside an operation.
+ *
+ * Laps are counted modulo WRAP / SLOTS. So that no old stamp is taken for one of a lap to come, a stamp that nobody
+ * will ask for again, because its slot now lies within a run, is forgotten.
  *
  * Each MUTANT_ breaks one ordering or check and must be found out.
  */
@@ -19,9 +24,9 @@
 #endif
 #define WRAP (4 * SLOTS)
 
-#define PRODUCER 0
-#define CONSUMER 1
-#define SEQUENCE(position) ((position) % SLOTS)
+#define WRITER 0
+#define READER_THREAD 1
+#define STAMP(position) ((position) % SLOTS)
 #define MESSAGE(position) (SLOTS + (position) % SLOTS)
 #define RELEASED (2 * SLOTS)
 
@@ -31,6 +36,15 @@
 #define OWNER(place) ((place) == RELEASED)
 #define READER(place) ((place) != RELEASED)
 #include "memory.pml"
+
+/* A stamp: the lap, and the length of the run. 0 is in no lap: all lengths are at least 1. */
+#ifdef MUTANT_NO_LAP
+#define LAP(position) 0
+#else
+#define LAP(position) ((position) / SLOTS * (SLOTS + 1))
+#endif
+#define RUN(stamp, position)                                                                                           \
+    ((stamp) > LAP(position) && (stamp) <= LAP(position) + SLOTS -> (stamp) - LAP(position) : 0)
 
 #ifdef MUTANT_RELAXED_PUBLISH
 #define PUBLISH_ORDER RELAXED
@@ -60,8 +74,8 @@ bool halted[THREADS];
 active proctype halter()
 {
     if
-    :: halted[PRODUCER] = true
-    :: halted[CONSUMER] = true
+    :: halted[WRITER] = true
+    :: halted[READER_THREAD] = true
     :: skip
     fi
 }
@@ -75,7 +89,25 @@ active proctype halter()
 /* Known to the checks only: messages published and not yet released. */
 byte in_flight;
 
-active proctype producer()
+/* In place of all stamps of a slot so far. */
+inline forget(which)
+{
+    d_step {
+#ifndef MUTANT_NO_LAP
+        base[which] = 0;
+        for (step : 0 .. LOG - 1) {
+            if
+            :: log[WRITER].place[step] == which && step < log[WRITER].length -> log[WRITER].value[step] = 0
+            :: else
+            fi
+        }
+        step = 0
+#endif
+        skip
+    }
+}
+
+active proctype writer()
 {
     MEMORY_SCRATCH;
     byte position, gate, wanted, room, i;
@@ -84,7 +116,7 @@ active proctype producer()
         do
         :: select (wanted : 1 .. BATCH);
 
-            /* kn_spsc_writable */
+            /* kn_writer_claim_exclusive */
             room = (gate + SLOTS + WRAP - position) % WRAP;
 #ifdef MUTANT_NO_GATE
             room = wanted;
@@ -92,7 +124,7 @@ active proctype producer()
             if
             :: room < wanted ->
                 atomic {
-                    load(PRODUCER, CONSUMER, RELEASED, GATE_ORDER, gate);
+                    load(WRITER, READER_THREAD, RELEASED, GATE_ORDER, gate);
                     room = (gate + SLOTS + WRAP - position) % WRAP;
                     assert(room <= SLOTS);
                     assert(stale || room + in_flight == SLOTS);
@@ -110,21 +142,28 @@ active proctype producer()
                 wanted = 0;
 WAIT(full):     (in_flight < SLOTS)
             :: else ->
+#ifndef MUTANT_STAMP_FIRST
                 for (i : 0 .. room - 1) {
-                    store(PRODUCER, MESSAGE(position + i), (position + i) % WRAP, PLAIN)
+                    store(WRITER, MESSAGE(position + i), (position + i) % WRAP, PLAIN)
                 }
-                /* kn_spsc_publish_slots: the first slot last */
-                i = room - 1;
-                do
-                :: i > 0 ->
-                    store(PRODUCER, SEQUENCE(position + i), (position + i + 1) % WRAP, RELAXED);
-                    i = i - 1
-                :: else -> break
-                od;
+#endif
+                /* kn_writer_publish_slots */
                 atomic {
-                    store(PRODUCER, SEQUENCE(position), (position + 1) % WRAP, PUBLISH_ORDER);
+                    i = 1;
+                    do
+                    :: i < room ->
+                        forget(STAMP(position + i));
+                        i = i + 1
+                    :: else -> break
+                    od;
+                    store(WRITER, STAMP(position), LAP(position) + room, PUBLISH_ORDER);
                     in_flight = in_flight + room
                 };
+#ifdef MUTANT_STAMP_FIRST
+                for (i : 0 .. room - 1) {
+                    store(WRITER, MESSAGE(position + i), (position + i) % WRAP, PLAIN)
+                }
+#endif
                 atomic {
                     position = (position + room) % WRAP;
                     room = 0;
@@ -133,34 +172,37 @@ WAIT(full):     (in_flight < SLOTS)
                 }
             fi
         od
-    } RUN_UNTIL_HALTED(PRODUCER)
+    } RUN_UNTIL_HALTED(WRITER)
 }
 
-active proctype consumer()
+active proctype reader()
 {
     MEMORY_SCRATCH;
     byte position, wanted, count, value, i;
+    byte ready; /* ahead of position */
 
     {
         do
         :: select (wanted : 1 .. BATCH);
 
-            /* kn_spsc_readable */
+            /* kn_reader_extend */
             do
-            :: count < wanted ->
+            :: ready < wanted ->
                 atomic {
-                    load(CONSUMER, PRODUCER, SEQUENCE(position + count), PEEK_ORDER, value);
-                    assert(stale || (value == (position + count + 1) % WRAP) == (count < in_flight));
+                    load(READER_THREAD, WRITER, STAMP(position + ready), PEEK_ORDER, value);
+                    value = RUN(value, (position + ready) % WRAP);
+                    assert(stale || (value > 0) == (ready < in_flight));
                     stale = false
                 }
                 if
-                :: value == (position + count + 1) % WRAP -> count = count + 1
+                :: value > 0 -> ready = ready + value
                 :: else -> break
                 fi
             :: else -> break
             od;
 
             atomic {
+                count = (ready < wanted -> ready : wanted);
                 wanted = 0;
                 value = 0
             }
@@ -170,19 +212,24 @@ WAIT(empty):    (in_flight > 0)
             :: else ->
                 for (i : 0 .. count - 1) {
                     atomic {
-                        plain_load(CONSUMER, PRODUCER, MESSAGE(position + i), value);
+                        plain_load(READER_THREAD, WRITER, MESSAGE(position + i), value);
                         assert(value == (position + i) % WRAP);
                         value = 0
                     }
                 }
-                /* kn_spsc_release_slots: all that was peeked, or the first of it */
+                /* kn_reader_move, by all that was peeked or by the first of it */
                 if
                 :: count > 1 -> count = 1
                 :: true
                 fi;
                 atomic {
                     position = (position + count) % WRAP;
-                    store(CONSUMER, RELEASED, position, RELEASE_ORDER);
+#ifdef MUTANT_NO_READY
+                    ready = 0;
+#else
+                    ready = ready - count;
+#endif
+                    store(READER_THREAD, RELEASED, position, RELEASE_ORDER);
                     assert(count <= in_flight);
                     in_flight = in_flight - count
                 };
@@ -192,5 +239,5 @@ WAIT(empty):    (in_flight > 0)
                 }
             fi
         od
-    } RUN_UNTIL_HALTED(CONSUMER)
+    } RUN_UNTIL_HALTED(READER_THREAD)
 }

@@ -46,7 +46,8 @@ struct kn_reader {
     struct kn_form form;
     enum kn_lag lag;
     uint32_t after_count;
-    uint32_t after[KN_AFTER_MAX]; /* indices of entries; of groups, KN_AFTER_GROUP plus their index */
+    uint32_t after[KN_AFTER_MAX];     /* indices of entries; of groups, KN_AFTER_GROUP plus their index */
+    uint64_t after_ids[KN_AFTER_MAX]; /* whose they must be: an entry may have become another's */
     struct kn_group_entry *group;
     struct kn_cursor_entry *hands; /* member: the entry that says what it holds: its own, or that of a dead one */
     const struct kn_sector *sector;
@@ -121,6 +122,7 @@ KN_INLINE uint64_t kn_reader_extend(struct kn_reader *reader, struct kn_form for
                 break;
             run &= KN_STAMP_RUN;
             kn_reader_move(reader, ready + run, kn_reader_is_lossy(reader, form) ? KN_POSITION_HELD : 0);
+            kn_eventcount_notify(&reader->ring.head->released, 1);
         }
         ready += run;
     }
@@ -133,7 +135,10 @@ KN_INLINE uint64_t kn_reader_extend_after(struct kn_reader *reader, struct kn_fo
 {
     uint64_t limit = kn_reader_limit(reader);
     uint64_t allowed = limit > reader->position ? limit - reader->position : 0;
-    return kn_reader_extend(reader, form, wanted < allowed ? wanted : allowed);
+    (void)kn_reader_extend(reader, form, wanted < allowed ? wanted : allowed);
+    /* A run may reach further, and so may what was passed over in front. */
+    uint64_t end = reader->ready < limit ? reader->ready : limit;
+    return end > reader->position ? end - reader->position : 0;
 }
 
 /*
@@ -190,6 +195,7 @@ KN_INLINE uint64_t kn_member_take(struct kn_reader *reader, struct kn_form form,
             continue;
         if (KN_UNLIKELY(abandoned)) { /* skipped for all members */
             word = end << KN_GROUP_SHIFT | reader->ring.index;
+            kn_eventcount_notify(&reader->ring.head->released, 1);
             continue;
         }
         reader->position = first;
@@ -249,6 +255,8 @@ KN_INLINE void kn_reader_give(struct kn_reader *reader, struct kn_form form, uin
                                   memory_order_release);
     }
     kn_eventcount_notify(&reader->ring.head->released, 1);
+    if (form.dynamic) /* for those that come after this one */
+        kn_eventcount_notify(&reader->ring.head->published, KN_EVENTCOUNT_ALL);
 }
 
 KN_INLINE int kn_reader_peek_as(struct kn_reader *reader, struct kn_form form, size_t slots_max, struct kn_span *span)
@@ -273,8 +281,8 @@ KN_INLINE int kn_reader_peek_as(struct kn_reader *reader, struct kn_form form, s
 
 KN_INLINE int kn_reader_release_as(struct kn_reader *reader, struct kn_form form, size_t slots)
 {
-    if (KN_UNLIKELY(slots > reader->peeked))
-        return -EINVAL;
+    if (KN_UNLIKELY(slots - 1 >= reader->peeked)) /* none: without a span it may be moved, and must not store */
+        return slots == 0 ? 0 : -EINVAL;
     reader->peeked -= slots;
     kn_reader_give(reader, form, slots, kn_reader_is_lossy(reader, form) && reader->peeked > 0 ? KN_POSITION_HELD : 0);
     return 0;

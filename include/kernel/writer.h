@@ -11,6 +11,11 @@
 
 #include <kernel/cursor.h>
 
+/** Pauses of a writer that finds the sector nearly full, before it looks once more. */
+#ifndef KN_NEARLY_FULL_PAUSES
+#define KN_NEARLY_FULL_PAUSES 8
+#endif
+
 /** A writer. The caller owns the memory. Fields are private. */
 struct kn_writer {
     KN_OWNED uint64_t position; /* exclusive: next to publish; shared: first of the present claim */
@@ -51,11 +56,27 @@ KN_INLINE uint64_t kn_writer_gate(struct kn_writer *writer, struct kn_form form,
     return kn_writer_find_gate(writer, wanted);
 }
 
+/*
+ * The gate when the last one seen gives no room. A writer on the heels of its readers would look for every message, and
+ * each look takes the lines from the readers that they are about to write. So one that finds little room lets them get
+ * on for a moment and looks once more. What it writes waits behind nearly a capacity of messages anyway.
+ */
+KN_INLINE uint64_t kn_writer_next_gate(struct kn_writer *writer, struct kn_form form, uint64_t position,
+                                       uint64_t wanted)
+{
+    uint64_t gate = kn_writer_gate(writer, form, wanted);
+    if (kn_ring_room(&writer->ring, gate, position) >= writer->ring.capacity / 8)
+        return gate;
+    for (int i = 0; i < KN_NEARLY_FULL_PAUSES; i++)
+        kn_cpu_relax();
+    return kn_writer_gate(writer, form, wanted);
+}
+
 KN_INLINE uint64_t kn_writer_claim_exclusive(struct kn_writer *writer, struct kn_form form, uint64_t wanted)
 {
     uint64_t room = kn_ring_room(&writer->ring, writer->gate, writer->position);
     if (KN_UNLIKELY(room < wanted)) {
-        writer->gate = kn_writer_gate(writer, form, wanted);
+        writer->gate = kn_writer_next_gate(writer, form, writer->position, wanted);
         room = kn_ring_room(&writer->ring, writer->gate, writer->position);
     }
     return room < wanted ? room : wanted;
@@ -69,7 +90,7 @@ KN_INLINE uint64_t kn_writer_shared_room(struct kn_writer *writer, struct kn_for
     /* Acquire pairs with the release store below, by whoever looked at the readers last. */
     uint64_t room = kn_ring_room(&writer->ring, atomic_load_explicit(shared_gate, memory_order_acquire), position);
     if (KN_UNLIKELY(room < wanted)) {
-        uint64_t gate = kn_writer_gate(writer, form, wanted);
+        uint64_t gate = kn_writer_next_gate(writer, form, position, wanted);
         /* Release pairs with the acquire load above. Storing an older gate over a newer one does no harm. */
         atomic_store_explicit(shared_gate, gate, memory_order_release);
         room = kn_ring_room(&writer->ring, gate, position);
@@ -88,6 +109,23 @@ KN_INLINE void kn_writer_intend(struct kn_writer *writer, struct kn_form form, u
     atomic_store_explicit(&writer->ring.entry->intent_first, first, memory_order_release);
 }
 
+/*
+ * How many of `slots` from a position on were published in the lap before. Where readers join, the gate does not tell:
+ * it passes over what was claimed before anybody read, and a writer that stalls there still owns its slots a lap later.
+ */
+KN_INLINE uint64_t kn_writer_reusable(const struct kn_ring *ring, struct kn_form form, uint64_t position,
+                                      uint64_t slots)
+{
+    for (uint64_t i = 0; i < slots; i++) {
+        /* Acquire pairs with the release stores in kn_writer_stamp: its writer has finished with the slot. */
+        uint64_t stamp = atomic_load_explicit(kn_ring_stamp(ring, form, position + i), memory_order_acquire);
+        uint64_t lap_before = kn_ring_lap(ring, position + i) - (UINT64_C(1) << KN_STAMP_LAP_SHIFT);
+        if ((stamp ^ lap_before) >> KN_STAMP_LAP_SHIFT != 0)
+            return i;
+    }
+    return slots;
+}
+
 KN_INLINE uint64_t kn_writer_claim_shared(struct kn_writer *writer, struct kn_form form, uint64_t wanted)
 {
     _Atomic uint64_t *claimed = &writer->ring.head->writers.claimed;
@@ -96,6 +134,8 @@ KN_INLINE uint64_t kn_writer_claim_shared(struct kn_writer *writer, struct kn_fo
     uint64_t slots;
     do {
         slots = kn_writer_shared_room(writer, form, position, wanted);
+        if (form.dynamic)
+            slots = kn_writer_reusable(&writer->ring, form, position, slots);
         if (slots == 0) {
             kn_writer_intend(writer, form, KN_POSITION_NONE, 0);
             return 0;
@@ -116,24 +156,27 @@ KN_INLINE uint64_t kn_writer_claim_slots(struct kn_writer *writer, struct kn_for
                                : kn_writer_claim_exclusive(writer, form, wanted);
 }
 
-/* Publishes a run. One release store covers it, since a reader looks at its first stamp first. */
+/*
+ * Publishes a run. One release store covers it, since a reader looks at its first stamp first; where every slot carries
+ * a stamp, the others are for readers that begin in the middle.
+ *
+ * The first comes last: once it stands the run may be read, released and claimed anew, and a stamp that came later
+ * would undo a newer one; of a writer that is killed in between the front is abandoned. It comes first where nobody can
+ * claim a slot anew that is not stamped yet. That is an exclusive writer's, whose successor goes on behind what it
+ * finds there and stamps the rest; and where readers join, so that one that is moved into the middle has read nothing
+ * in front.
+ */
 KN_INLINE void kn_writer_stamp(const struct kn_ring *ring, struct kn_form form, uint64_t position, uint64_t slots,
                                uint64_t flag)
 {
-    uint64_t first = 0;
-    if (form.marks_each && form.robust) {
-        /* Forwards and each with release, so that a writer killed in between has published the front of its run. */
-        for (; first + 1 < slots; first++)
-            atomic_store_explicit(kn_ring_stamp(ring, form, position + first),
-                                  kn_ring_lap(ring, position + first) + flag + slots - first, memory_order_release);
-    } else if (form.marks_each) {
-        for (uint64_t i = slots - 1; i > 0; i--)
-            atomic_store_explicit(kn_ring_stamp(ring, form, position + i),
-                                  kn_ring_lap(ring, position + i) + flag + slots - i, memory_order_relaxed);
+    bool forwards = form.shared_writers ? form.dynamic : form.robust;
+    uint64_t marked = form.marks_each ? slots : 1;
+    for (uint64_t i = 0; i < marked; i++) {
+        uint64_t slot = forwards ? i : marked - 1 - i;
+        /* Release pairs with the acquire load in kn_ring_run. */
+        atomic_store_explicit(kn_ring_stamp(ring, form, position + slot),
+                              kn_ring_lap(ring, position + slot) + flag + slots - slot, memory_order_release);
     }
-    /* Release pairs with the acquire load in kn_ring_run. */
-    atomic_store_explicit(kn_ring_stamp(ring, form, position + first),
-                          kn_ring_lap(ring, position + first) + flag + slots - first, memory_order_release);
 }
 
 KN_INLINE void kn_writer_publish_slots(struct kn_writer *writer, struct kn_form form, uint64_t slots)
@@ -145,6 +188,8 @@ KN_INLINE void kn_writer_publish_slots(struct kn_writer *writer, struct kn_form 
         kn_writer_intend(writer, form, KN_POSITION_NONE, 0);
     else /* Release pairs with the acquire loads of a reader that joins and of a writer that goes on after a crash. */
         atomic_store_explicit(&head->writers.claimed, writer->position, memory_order_release);
+    if (form.shared_writers && form.dynamic) /* what is published can be claimed again, a lap later */
+        kn_eventcount_notify(&head->released, 1);
     /* Broadcast readers want every message; of a group as many are woken as there are messages. */
     kn_eventcount_notify(&head->published, form.dynamic ? KN_EVENTCOUNT_ALL : form.group ? (uint32_t)slots : 1);
 }

@@ -35,11 +35,12 @@ void kn_entry_let_go(struct kn_cursor_entry *entry)
 
 void kn_entry_free(struct kn_cursor_entry *entry)
 {
-    atomic_store_explicit(&entry->id, 0, memory_order_relaxed);
     atomic_store_explicit(&entry->kind, KN_CURSOR_FREE, memory_order_relaxed);
     /* Release both pairs with the acquire loads in kn_writer_find_gate: reads of slots have ended. */
     atomic_store_explicit(&entry->position, KN_POSITION_NONE, memory_order_release);
     atomic_store_explicit(&entry->intent_first, KN_POSITION_NONE, memory_order_release);
+    /* Release pairs with the acquire load in kn_reader_limit: it is nobody's only after it holds nobody up. */
+    atomic_store_explicit(&entry->id, 0, memory_order_release);
     kn_entry_let_go(entry);
 }
 
@@ -180,6 +181,7 @@ static int forget_entry(struct kn_sector_head *head, struct kn_cursor_entry *ent
     if (kn_entry_kind(entry) == KN_CURSOR_ORPHAN)
         atomic_fetch_sub_explicit(&head->orphans, 1, memory_order_relaxed);
     kn_entry_free(entry);
+    kn_eventcount_notify(&head->released, KN_EVENTCOUNT_ALL);
     return 0;
 }
 
@@ -199,20 +201,29 @@ static int forget_group(struct kn_sector_head *head, int group, uint64_t owner)
     /* Release both pairs with kn_writer_find_gate, and with kn_group_find by those who make one here again. */
     atomic_store_explicit(&head->groups[group].taken, KN_GROUP_FREE, memory_order_release);
     atomic_store_explicit(&head->groups[group].id, 0, memory_order_release);
+    kn_eventcount_notify(&head->released, KN_EVENTCOUNT_ALL);
     return 0;
 }
 
-int kn_sector_forget(const struct kn_sector *sector, uint64_t id)
+static int forget(struct kn_sector_head *head, uint64_t id, uint64_t owner)
 {
-    struct kn_sector_head *head = sector->head;
-    uint64_t owner;
-    int result = id != 0 && id != KN_READER_PERMANENT ? kn_owner_self(&owner) : -ENOENT;
-    if (result < 0)
-        return result;
     for (uint32_t i = 0; i < kn_cursors_used(head); i++) {
         if (reads_as(&head->cursors[i], id))
             return forget_entry(head, &head->cursors[i], owner);
     }
     int group = kn_group_find(head, id);
     return group < 0 ? -ENOENT : forget_group(head, group, owner);
+}
+
+int kn_sector_forget(const struct kn_sector *sector, uint64_t id)
+{
+    uint64_t owner;
+    int result = id != 0 && id != KN_READER_PERMANENT ? kn_owner_self(&owner) : -ENOENT;
+    if (result == 0)
+        result = forget(sector->head, id, owner);
+    if (result == 0) { /* writers have more room, and who came after it has more to read */
+        kn_eventcount_notify(&sector->head->released, KN_EVENTCOUNT_ALL);
+        kn_eventcount_notify(&sector->head->published, KN_EVENTCOUNT_ALL);
+    }
+    return result;
 }

@@ -144,6 +144,7 @@ static int find_predecessors(struct kn_reader *reader, struct kn_sector_head *he
         int group = entry < 0 ? kn_group_find(head, ids[i]) : -1;
         if (entry < 0 && group < 0)
             return -ENOENT;
+        reader->after_ids[reader->after_count] = ids[i];
         reader->after[reader->after_count++] = entry >= 0 ? (uint32_t)entry : KN_AFTER_GROUP + (uint32_t)group;
     }
     return 0;
@@ -179,6 +180,7 @@ int kn_reader_join(struct kn_reader *reader, const struct kn_sector *sector, con
 void kn_reader_leave(struct kn_reader *reader)
 {
     struct kn_eventcount *released = &reader->ring.head->released;
+    struct kn_eventcount *published = &reader->ring.head->published;
     if (reader->form.group && reader->hands != reader->ring.entry)
         kn_reader_finish_adopted(reader);
     if (reader->ring.index == KN_CURSOR_PERMANENT_READER) {
@@ -188,6 +190,7 @@ void kn_reader_leave(struct kn_reader *reader)
         kn_entry_free(reader->ring.entry);
     }
     kn_eventcount_notify(released, KN_EVENTCOUNT_ALL);
+    kn_eventcount_notify(published, KN_EVENTCOUNT_ALL);
     *reader = (struct kn_reader){0};
 }
 
@@ -226,17 +229,27 @@ static uint64_t group_position(const struct kn_sector_head *head, uint32_t group
     return least;
 }
 
+/* Where one of the predecessors stands; NONE once it has left, or what it was is another's: it limits nobody. */
+static uint64_t predecessor_position(const struct kn_sector_head *head, uint32_t after, uint64_t id)
+{
+    uint64_t position, present;
+    if (after >= KN_AFTER_GROUP) {
+        position = group_position(head, after - KN_AFTER_GROUP);
+        /* Acquire both: an id that is another is seen only after the position from before it. */
+        present = atomic_load_explicit(&head->groups[after - KN_AFTER_GROUP].id, memory_order_acquire);
+    } else {
+        /* Acquire pairs with the release store in kn_reader_move: it has finished with what lies before. */
+        position = atomic_load_explicit(&head->cursors[after].position, memory_order_acquire) & ~KN_POSITION_HELD;
+        present = atomic_load_explicit(&head->cursors[after].id, memory_order_acquire);
+    }
+    return present == id ? position : KN_POSITION_NONE;
+}
+
 uint64_t kn_reader_limit(const struct kn_reader *reader)
 {
-    const struct kn_sector_head *head = reader->ring.head;
-    uint64_t least = KN_POSITION_NONE; /* a predecessor that has left limits nobody */
+    uint64_t least = KN_POSITION_NONE;
     for (uint32_t i = 0; i < reader->after_count; i++) {
-        uint32_t after = reader->after[i];
-        /* Acquire pairs with the release store in kn_reader_move: it has finished with what lies before. */
-        uint64_t position = after >= KN_AFTER_GROUP
-                                ? group_position(head, after - KN_AFTER_GROUP)
-                                : atomic_load_explicit(&head->cursors[after].position, memory_order_acquire);
-        position &= ~KN_POSITION_HELD;
+        uint64_t position = predecessor_position(reader->ring.head, reader->after[i], reader->after_ids[i]);
         least = position < least ? position : least;
     }
     return least;

@@ -40,8 +40,9 @@ static void abandon_unpublished(const struct kn_ring *ring, struct kn_form form)
     struct kn_sector_head *head = ring->head;
     /* Acquire pairs with the release half of the exchange in kn_writer_claim_shared: intents stand before claims. */
     uint64_t claimed = atomic_load_explicit(&head->writers.claimed, memory_order_acquire);
-    uint64_t position = kn_least_needed(head, claimed);
-    while (position < claimed) {
+    /* The whole ring: where nobody reads, writers depend on what was published a lap before. */
+    uint64_t position = claimed > ring->mask ? claimed - ring->mask - 1 : 0;
+    for (; position < claimed; position++) {
         _Atomic uint64_t *word = kn_ring_stamp(ring, form, position);
         /* Acquire pairs with the release store in kn_writer_stamp. */
         uint64_t stamp = atomic_load_explicit(word, memory_order_acquire);
@@ -51,7 +52,6 @@ static void abandon_unpublished(const struct kn_ring *ring, struct kn_form form)
             /* Release pairs with kn_ring_run: nothing follows, but a reader may read no less for it. */
             atomic_compare_exchange_strong_explicit(word, &stamp, lap + KN_STAMP_ABANDONED + 1, memory_order_release,
                                                     memory_order_relaxed);
-        position++;
     }
 }
 

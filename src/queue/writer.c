@@ -89,7 +89,8 @@ uint64_t kn_writer_find_gate(struct kn_writer *writer, uint64_t wanted)
         uint64_t taken = atomic_load_explicit(&head->groups[i].taken, memory_order_acquire) >> KN_GROUP_SHIFT;
         gate = taken < gate ? taken : gate;
     }
-    uint64_t needed = claimed + wanted - writer->ring.capacity;
+    /* No room is made for more than there can ever be. */
+    uint64_t needed = wanted < writer->ring.capacity ? claimed + wanted - writer->ring.capacity : claimed;
     uint32_t used = kn_cursors_used(head);
     for (uint32_t i = 0; i < used; i++) {
         struct kn_cursor_entry *entry = &head->cursors[i];
