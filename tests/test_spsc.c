@@ -11,6 +11,8 @@
 
 #include <kernel/spsc.h>
 
+#include "queue_stress.h"
+
 struct order {
     uint64_t number;
     uint32_t price;
@@ -27,6 +29,24 @@ struct three_bytes {
     uint8_t bytes[3];
 };
 KN_SPSC_DEFINE(triples, struct three_bytes);
+
+KN_SPSC_DEFINE(messages, struct stress_message);
+KN_SPSC_DENSE_DEFINE(dense_messages, struct stress_message);
+QUEUE_FACE(messages);
+QUEUE_FACE(dense_messages);
+
+/* So large that the ring has no more slots than the capacity, and each lap overwrites the last. */
+struct page {
+    uint64_t words[511];
+};
+KN_SPSC_DEFINE(pages, struct page);
+QUEUE_FACE(pages);
+
+struct dense_page {
+    uint64_t words[512];
+};
+KN_SPSC_DENSE_DEFINE(dense_pages, struct dense_page);
+QUEUE_FACE(dense_pages);
 
 static struct orders *open_orders(size_t capacity_slots)
 {
@@ -273,7 +293,7 @@ static void *push_blocks(void *argument)
     for (uint64_t number = 0; number < STRESS_MESSAGES / 8; number++) {
         struct kn_span span;
         while (blocks_claim(&queue->producer, 1, &span) == -EAGAIN)
-            kn_cpu_relax();
+            (void)sched_yield();
         for (size_t word = 0; word < 64; word++)
             blocks_at(&span, 0)->words[word] = mark(number, word);
         (void)blocks_publish(&queue->producer, 1);
@@ -292,7 +312,7 @@ static void spsc_never_shows_a_torn_or_stale_message_across_threads(void **state
     for (uint64_t number = 0; number < STRESS_MESSAGES / 8; number++) {
         struct kn_span span;
         while (blocks_peek(&queue->consumer, 1, &span) == -EAGAIN)
-            kn_cpu_relax();
+            (void)sched_yield();
         for (size_t word = 0; word < 64; word++)
             wrong += blocks_at(&span, 0)->words[word] != mark(number, word);
         wrong += blocks_release(&queue->consumer, 1) != 0;
@@ -318,7 +338,7 @@ static void *push_in_batches_of_every_size(void *argument)
         while (pushed < wanted) {
             size_t count = orders_push_many(&queue->producer, batch + pushed, wanted - pushed);
             if (count == 0)
-                kn_cpu_relax();
+                (void)sched_yield();
             pushed += count;
         }
         number += wanted;
@@ -339,7 +359,7 @@ static void spsc_delivers_every_message_in_order_across_threads(void **state)
         while (expected < STRESS_MESSAGES) {
             size_t count = orders_pop_many(&queue->consumer, batch, 7);
             if (count == 0)
-                kn_cpu_relax();
+                (void)sched_yield();
             for (size_t i = 0; i < count; i++, expected++)
                 wrong += batch[i].number != expected || batch[i].price != (uint32_t)mark(expected, 0);
         }
@@ -364,6 +384,79 @@ static void spsc_odd_sizes_keep_their_type(void **state)
     triples_close(queue);
 }
 
+static void spsc_loses_and_doubles_nothing_in_either_layout(void **state)
+{
+    (void)state;
+    struct queue_face faces[] = {messages_face(), dense_messages_face()};
+    for (size_t i = 0; i < 4; i++) {
+        for (unsigned round = 0; round < 4; round++)
+            assert_int_equal(stress_run_all(&faces[i % 2], 10000, i / 2 != 0), 0);
+    }
+}
+
+static void spsc_ring_of_a_few_slots_loses_and_doubles_nothing(void **state)
+{
+    (void)state;
+    struct queue_face faces[] = {pages_face(), dense_pages_face()};
+    for (size_t i = 0; i < 2; i++) {
+        for (size_t capacity = 1; capacity <= 4; capacity *= 2) {
+            /* Copies would be of pages, and the messages of the harness are none. */
+            struct stress_options options = {.face = &faces[i],
+                                             .capacity_slots = capacity,
+                                             .producers = 1,
+                                             .consumers = 1,
+                                             .messages = 20000,
+                                             .batch = 4};
+            assert_int_equal(stress_run(&options), 0);
+        }
+    }
+}
+
+static void spsc_waits_in_every_way(void **state)
+{
+    (void)state;
+    struct queue_face faces[] = {messages_face(), dense_messages_face()};
+    for (size_t i = 0; i < 2; i++) {
+        assert_int_equal(stress_run_waiting(&faces[i], 1000, KN_WAIT_PARK), 0);
+        assert_int_equal(stress_run_waiting(&faces[i], 1000, KN_WAIT_YIELD), 0);
+        assert_int_equal(stress_run_waiting(&faces[i], 20, KN_WAIT_PAUSE), 0);
+        assert_int_equal(stress_run_waiting(&faces[i], 20, KN_WAIT_SPIN), 0);
+    }
+}
+
+/* Neither full nor empty is ever spurious. */
+static void spsc_histories_are_linearizable(void **state)
+{
+    (void)state;
+    struct queue_face faces[] = {messages_face(), dense_messages_face(), pages_face(), dense_pages_face()};
+    for (size_t i = 0; i < 4; i++) {
+        for (size_t capacity = 1; capacity <= 4; capacity *= 2) {
+            struct history_options options = {.capacity_slots = capacity};
+            assert_int_equal(stress_history(&faces[i], 1, 1, 5000, &options), HISTORY_LINEARIZABLE);
+        }
+    }
+}
+
+static void spsc_ends_leave_and_join_again(void **state)
+{
+    (void)state;
+    struct orders *queue = open_orders(4);
+    struct order order = {.number = 0};
+    for (uint64_t i = 0; i < 1000; i++) {
+        struct order batch[3] = {{.number = 3 * i}, {.number = 3 * i + 1}, {.number = 3 * i + 2}};
+        assert_int_equal(orders_push_many(&queue->producer, batch, 3), 3);
+        orders_producer_leave(&queue->producer);
+        assert_int_equal(orders_producer_join(&queue->producer, &queue->sector), 0);
+        for (uint64_t k = 0; k < 3; k++) {
+            orders_consumer_leave(&queue->consumer);
+            assert_int_equal(orders_consumer_join(&queue->consumer, &queue->sector, NULL), 0);
+            assert_int_equal(orders_try_pop(&queue->consumer, &order), 0);
+            assert_int_equal(order.number, 3 * i + k);
+        }
+    }
+    orders_close(queue);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -382,6 +475,11 @@ int main(void)
         cmocka_unit_test(spsc_never_shows_a_torn_or_stale_message_across_threads),
         cmocka_unit_test(spsc_delivers_every_message_in_order_across_threads),
         cmocka_unit_test(spsc_odd_sizes_keep_their_type),
+        cmocka_unit_test(spsc_loses_and_doubles_nothing_in_either_layout),
+        cmocka_unit_test(spsc_ring_of_a_few_slots_loses_and_doubles_nothing),
+        cmocka_unit_test(spsc_waits_in_every_way),
+        cmocka_unit_test(spsc_histories_are_linearizable),
+        cmocka_unit_test(spsc_ends_leave_and_join_again),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

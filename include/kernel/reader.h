@@ -26,7 +26,7 @@ enum kn_lag {
 };
 
 /**
- * How a reader joins. The zero value: it sees every message published from now on, and blocks the writers when it lags.
+ * How a reader joins. The zero value: it sees every message claimed from now on, and blocks the writers when it lags.
  * A span in its hands is never overwritten, whatever the policy: the writers wait for its release.
  */
 struct kn_reader_options {
@@ -73,7 +73,7 @@ KN_CHECK_RESULT int kn_reader_join(struct kn_reader *reader, const struct kn_sec
  */
 void kn_reader_leave(struct kn_reader *reader);
 
-/** Messages that this lagging reader was moved past, in all. */
+/** Slots that this lagging reader was moved past, in all: messages, and what shared writers gave up among them. */
 KN_INLINE uint64_t kn_reader_lost(const struct kn_reader *reader)
 {
     return reader->lost;
@@ -182,8 +182,15 @@ KN_INLINE uint64_t kn_member_take(struct kn_reader *reader, struct kn_form form,
         uint64_t end = first;
         uint64_t run = kn_ring_run(&reader->ring, form, end);
         bool abandoned = (run & KN_STAMP_ABANDONED) != 0;
-        if (run == 0)
-            break;
+        if (run == 0) {
+            /* Nothing there, unless others have taken it meanwhile, and writers gone round the ring. Acquire as above.
+             */
+            uint64_t present = atomic_load_explicit(&reader->group->taken, memory_order_acquire);
+            if (present == word)
+                break;
+            word = present;
+            continue;
+        }
         end += run & KN_STAMP_RUN;
         while (!abandoned && end - first < wanted && (run = kn_ring_run(&reader->ring, form, end)) != 0 &&
                (run & KN_STAMP_ABANDONED) == 0)
@@ -195,6 +202,7 @@ KN_INLINE uint64_t kn_member_take(struct kn_reader *reader, struct kn_form form,
             continue;
         if (KN_UNLIKELY(abandoned)) { /* skipped for all members */
             word = end << KN_GROUP_SHIFT | reader->ring.index;
+            kn_member_empty_hands(reader);
             kn_eventcount_notify(&reader->ring.head->released, 1);
             continue;
         }

@@ -63,7 +63,7 @@ enum kn_writers {
     KN_WRITERS_SHARED    /**< several, by compare-and-swap */
 };
 
-/** Who reads from the beginning. Readers of any relation can join besides, later. */
+/** Who reads. Only on a sector of the first kind can readers of any relation join, and leave, at any time. */
 enum kn_readers {
     KN_READERS_JOIN,     /**< nobody: readers join and leave; what is published while there is none is forgotten */
     KN_READER_EXCLUSIVE, /**< one reader, cursor 0: nothing is forgotten before it has released it */
@@ -155,7 +155,7 @@ enum kn_cursor_kind {
 struct kn_cursor_entry {
     KN_OWNED _Atomic uint64_t position;
     _Atomic uint64_t held_end;     /* member: end of what is in its hands */
-    _Atomic uint64_t taken_end;    /* member: end of its last take, once another member has confirmed it */
+    _Atomic uint64_t taken_end;    /* member: end of its last take and its group, once another member confirmed it */
     _Atomic uint64_t intent_first; /* writer: NONE without a claim */
     _Atomic uint64_t intent_end;
     _Atomic uint64_t owner; /* 0: free; else who, as owner.c packs it */

@@ -136,15 +136,15 @@ KN_INLINE uint64_t kn_writer_claim_shared(struct kn_writer *writer, struct kn_fo
         slots = kn_writer_shared_room(writer, form, position, wanted);
         if (form.dynamic)
             slots = kn_writer_reusable(&writer->ring, form, position, slots);
-        if (slots == 0) {
-            kn_writer_intend(writer, form, KN_POSITION_NONE, 0);
-            return 0;
-        }
+        if (slots == 0)
+            break;
         kn_writer_intend(writer, form, position, position + slots);
         /* When the position read is an old one, the gate may be too new for it: then this fails. Release pairs with the
          * acquire loads of this word here and in recover.c: the intent stands before the claim. */
     } while (!atomic_compare_exchange_weak_explicit(claimed, &position, position + slots, memory_order_acq_rel,
                                                     memory_order_acquire));
+    if (slots == 0)
+        kn_writer_intend(writer, form, KN_POSITION_NONE, 0);
     writer->position = position;
     return slots;
 }

@@ -78,8 +78,9 @@ static int join_broadcast(struct kn_reader *reader, const struct kn_sector *sect
     kn_reader_move(reader, atomic_load_explicit(&head->writers.claimed, memory_order_acquire), KN_POSITION_HELD);
     start_at(reader, begin_at_present(head));
     kn_reader_move(reader, reader->position, 0);
-    /* Last, lest the old position be kept for this id if the process is killed before. */
-    atomic_store_explicit(&reader->ring.entry->id, options->id, memory_order_relaxed);
+    /* Last, lest the old position be kept for this id if the process is killed before. Release pairs with the acquire
+     * load in predecessor_position. */
+    atomic_store_explicit(&reader->ring.entry->id, options->id, memory_order_release);
     return 0;
 }
 
@@ -116,19 +117,22 @@ static int make_group(struct kn_sector_head *head, uint64_t id)
 static int join_group(struct kn_reader *reader, const struct kn_sector *sector, uint64_t id)
 {
     struct kn_sector_head *head = sector->head;
+    /* The cursor first: a group that is made holds the writers up, whether it gets members or not. */
+    int result = kn_cursor_open(&reader->ring, &reader->form, sector, KN_CURSOR_MEMBER, KN_CURSOR_ANY);
+    if (result < 0)
+        return result;
     int index = kn_group_find(head, id);
     if (index < 0)
         index = make_group(head, id);
-    if (index < 0)
+    if (index < 0) {
+        kn_entry_free(reader->ring.entry);
         return index;
+    }
     reader->group = &head->groups[index];
     complete_group(head, reader->group);
-    int result =
-        kn_cursor_open(&reader->ring, &reader->form, sector, kind_of(KN_CURSOR_MEMBER, (uint64_t)index), KN_CURSOR_ANY);
-    if (result < 0)
-        return result;
     reader->form.group = true;
     reader->hands = reader->ring.entry;
+    atomic_store_explicit(&reader->hands->kind, kind_of(KN_CURSOR_MEMBER, (uint64_t)index), memory_order_relaxed);
     /* Nothing is confirmed of this member. Who reads its name in the group's word finds this: see kn_member_exchange.
      */
     atomic_store_explicit(&reader->hands->taken_end, (uint64_t)index, memory_order_relaxed);

@@ -44,6 +44,8 @@ void kn_writer_abandon(struct kn_writer *writer, uint64_t position, uint64_t slo
     if (writer->position == position) /* nothing of the claim is published: forget it here */
         kn_writer_intend(writer, writer->form, KN_POSITION_NONE, 0);
     kn_eventcount_notify(&writer->ring.head->published, KN_EVENTCOUNT_ALL);
+    if (writer->form.dynamic) /* as what is published, it can be claimed again */
+        kn_eventcount_notify(&writer->ring.head->released, KN_EVENTCOUNT_ALL);
 }
 
 /* Moves a reader that lags behind `needed`, if its policy is not to block; its new position. */
