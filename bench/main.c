@@ -10,7 +10,10 @@
 
 #include "options.h"
 
-static const struct bench_suite *const suites[] = {&bench_suite_cacheline, &bench_suite_spsc, &bench_suite_echo};
+static const struct bench_suite *const suites[] = {
+    &bench_suite_cacheline, &bench_suite_spsc,     &bench_suite_mpsc, &bench_suite_spmc, &bench_suite_mpmc,
+    &bench_suite_broadcast, &bench_suite_pipeline, &bench_suite_ipc,  &bench_suite_echo,
+};
 
 #define SUITES (sizeof(suites) / sizeof(suites[0]))
 
@@ -19,16 +22,22 @@ enum option_code {
     OPTION_SECONDS,
     OPTION_ROUNDS,
     OPTION_CORES,
+    OPTION_THREADS,
     OPTION_LIST,
     OPTION_HELP,
     OPTION_VERSION
 };
 
 static const struct option long_options[] = {
-    {"json", no_argument, NULL, OPTION_JSON},           {"seconds", required_argument, NULL, OPTION_SECONDS},
-    {"rounds", required_argument, NULL, OPTION_ROUNDS}, {"cores", required_argument, NULL, OPTION_CORES},
-    {"list", no_argument, NULL, OPTION_LIST},           {"help", no_argument, NULL, OPTION_HELP},
-    {"version", no_argument, NULL, OPTION_VERSION},     {NULL, 0, NULL, 0},
+    {"json", no_argument, NULL, OPTION_JSON},
+    {"seconds", required_argument, NULL, OPTION_SECONDS},
+    {"rounds", required_argument, NULL, OPTION_ROUNDS},
+    {"cores", required_argument, NULL, OPTION_CORES},
+    {"threads", required_argument, NULL, OPTION_THREADS},
+    {"list", no_argument, NULL, OPTION_LIST},
+    {"help", no_argument, NULL, OPTION_HELP},
+    {"version", no_argument, NULL, OPTION_VERSION},
+    {NULL, 0, NULL, 0},
 };
 
 static void print_suites(FILE *file)
@@ -44,16 +53,19 @@ static void print_help(void)
            "Suites:\n");
     print_suites(stdout);
     printf("  %-12s every suite\n", "all");
-    printf("\nOptions:\n"
-           "  --json          one JSON object a line instead of a table\n"
-           "  --seconds N     about how long each suite measures; 0.5 is a number as well\n"
-           "  --rounds N      how many rounds; the default is as many as fit\n"
-           "  --cores A,B     the two processors to run on; the default avoids two threads of one core\n"
-           "  --list          the names of the suites\n"
-           "  --help          this text\n"
-           "  --version       the version\n\n"
-           "Every round runs each implementation once; values are medians over the rounds, ratios are formed within\n"
-           "each round. Progress goes to standard error.\n");
+    printf(
+        "\nOptions:\n"
+        "  --json          one JSON object a line instead of a table\n"
+        "  --seconds N     about how long each suite measures; 0.5 is a number as well\n"
+        "  --rounds N      how many rounds; the default is as many as fit\n"
+        "  --cores A,B     the processors to run on, two or more; the default is one thread of each core. Threads are\n"
+        "                  spread over all of them, the suites of two sides use the first two\n"
+        "  --threads N     leaves out the cases of more than N threads\n"
+        "  --list          the names of the suites\n"
+        "  --help          this text\n"
+        "  --version       the version\n\n"
+        "Every round runs each implementation once; values are medians over the rounds, ratios are formed within\n"
+        "each round. Progress goes to standard error.\n");
 }
 
 static int parse_seconds(const char *text, double *seconds)
@@ -68,19 +80,21 @@ static int parse_seconds(const char *text, double *seconds)
     return 0;
 }
 
-static int parse_cores(const char *text, int cores[2])
+static int parse_cores(const char *text, struct bench_options *options)
 {
-    int list[OPTION_CORES_MAX];
-    size_t count = 0;
-    int result = option_parse_cores("--cores", text, list, &count);
+    _Static_assert(BENCH_CORES_MAX >= OPTION_CORES_MAX, "a list of cores must fit");
+    int result = option_parse_cores("--cores", text, options->cores, &options->core_count);
     if (result < 0)
         return result;
-    if (count != 2 || list[0] == list[1]) {
-        fprintf(stderr, "bench: --cores: \"%s\" does not name two different processors, such as 0,1\n", text);
+    bool different = options->core_count >= 2;
+    for (size_t i = 0; i < options->core_count; i++) {
+        for (size_t j = 0; j < i; j++)
+            different = different && options->cores[i] != options->cores[j];
+    }
+    if (!different) {
+        fprintf(stderr, "bench: --cores: \"%s\" does not name different processors, such as 0,1\n", text);
         return -1;
     }
-    cores[0] = list[0];
-    cores[1] = list[1];
     return 0;
 }
 
@@ -99,7 +113,10 @@ static int parse_option(int code, struct bench_options *options)
         result = option_parse_count("--rounds", optarg, 1, 1000000, &options->rounds);
         break;
     case OPTION_CORES:
-        result = parse_cores(optarg, options->cores);
+        result = parse_cores(optarg, options);
+        break;
+    case OPTION_THREADS:
+        result = option_parse_count("--threads", optarg, 2, 1000, &options->threads);
         break;
     case OPTION_LIST:
         for (size_t i = 0; i < SUITES; i++)
@@ -145,7 +162,7 @@ static int run_suite(const struct bench_suite *suite, const struct bench_options
 
 int main(int argument_count, char **arguments)
 {
-    struct bench_options options = {.cores = {-1, -1}};
+    struct bench_options options = {.core_count = 0};
     bool chosen[SUITES] = {false};
     int code;
     while ((code = getopt_long(argument_count, arguments, "", long_options, NULL)) != -1) {
@@ -156,11 +173,11 @@ int main(int argument_count, char **arguments)
     int result = select_suites(arguments + optind, argument_count - optind, chosen);
     if (result != EX_OK)
         return result;
-    if (options.cores[0] < 0 && bench_pick_cores(options.cores) < 0) {
+    if (options.core_count == 0 && bench_pick_cores(&options) < 0) {
         fprintf(stderr, "bench: needs two processors\n");
         return EX_UNAVAILABLE;
     }
-    if (bench_check_cores(options.cores) < 0)
+    if (bench_check_cores(&options) < 0)
         return EX_USAGE;
     bench_print_machine(stdout, options.json);
     for (size_t i = 0; i < SUITES; i++) {

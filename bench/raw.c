@@ -1,9 +1,11 @@
 #include "raw.h"
 
+#include <math.h>
 #include <stdlib.h>
 
 #include <kernel/atomic.h>
 
+#define ROUND_TRIPS_FIRST 1024
 #define PAYLOAD_WORDS (KN_CACHE_LINE / sizeof(uint64_t))
 
 const char *const raw_case_names[RAW_CASES] = {"one-line-shared", "line-each-way", "line-pair-each-way"};
@@ -104,13 +106,27 @@ static void line_pair_pong(void *context)
     }
 }
 
-double raw_transfer_ns(struct bench_pair *pair, enum raw_case raw_case, uint64_t round_trips, double *elapsed_ns)
+double raw_transfer_ns(struct raw_pace *pace, struct bench_team *team, enum raw_case raw_case, double slice_seconds)
 {
     static void (*const pings[RAW_CASES])(void *) = {one_line_ping, line_each_way_ping, line_pair_ping};
     static void (*const pongs[RAW_CASES])(void *) = {one_line_pong, line_each_way_pong, line_pair_pong};
     struct raw_transfer *transfer = bench_allocate(sizeof(*transfer));
-    transfer->round_trips = round_trips;
-    *elapsed_ns = bench_pair_run(pair, pings[raw_case], pongs[raw_case], transfer);
+    uint64_t *round_trips = &pace->round_trips[raw_case];
+    if (*round_trips == 0)
+        *round_trips = ROUND_TRIPS_FIRST;
+    transfer->round_trips = *round_trips;
+    double elapsed_ns = bench_team_run_pair(team, pings[raw_case], pongs[raw_case], transfer);
+    double value_ns = elapsed_ns / (double)*round_trips / 2;
+    *round_trips = bench_next_count(*round_trips, elapsed_ns, slice_seconds);
     free(transfer);
-    return *elapsed_ns / (double)round_trips / 2;
+    return value_ns;
+}
+
+void raw_measure_lines(struct raw_pace *pace, struct bench_team *team, size_t message_bytes, double slice_seconds,
+                       double *line_ns, double *pair_ns)
+{
+    *line_ns = raw_transfer_ns(pace, team, RAW_LINE_EACH_WAY, slice_seconds);
+    *pair_ns = NAN;
+    if (message_bytes == KN_CACHE_LINE)
+        *pair_ns = raw_transfer_ns(pace, team, RAW_LINE_PAIR_EACH_WAY, slice_seconds);
 }

@@ -18,7 +18,16 @@ enum raw_case {
 
 extern const char *const raw_case_names[RAW_CASES];
 
-/* Nanoseconds one way, over `round_trips`, which take *elapsed_ns in all. */
-double raw_transfer_ns(struct bench_pair *pair, enum raw_case raw_case, uint64_t round_trips, double *elapsed_ns);
+/* How many round trips fill a slice, found out on the way. The zero value is a beginning. */
+struct raw_pace {
+    uint64_t round_trips[RAW_CASES];
+};
+
+/* Nanoseconds one way, over about slice_seconds but for the first time. */
+double raw_transfer_ns(struct raw_pace *pace, struct bench_team *team, enum raw_case raw_case, double slice_seconds);
+
+/* The yardsticks of a ping-pong: *line_ns, and for messages as large as a line *pair_ns, which else is NAN. */
+void raw_measure_lines(struct raw_pace *pace, struct bench_team *team, size_t message_bytes, double slice_seconds,
+                       double *line_ns, double *pair_ns);
 
 #endif

@@ -63,7 +63,7 @@ struct bench_plan bench_plan(const struct bench_options *options, double default
 
 uint64_t bench_next_count(uint64_t items, double elapsed_ns, double slice_seconds)
 {
-    const double items_least = 1024;
+    const double items_least = 64;
     const double items_most = 1e9;
     double next = elapsed_ns > 0 ? (double)items * slice_seconds * 1e9 / elapsed_ns : items_least;
     return (uint64_t)fmin(items_most, fmax(items_least, next)) & ~UINT64_C(63);

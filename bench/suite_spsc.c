@@ -10,12 +10,6 @@
 
 #define CASES_MAX 32
 
-static const struct bench_metric one_way = {"one_way", "ns", false};
-static const struct bench_metric ratio_to_line = {"ratio_to_line", "x", false};
-static const struct bench_metric ratio_to_line_pair = {"ratio_to_line_pair", "x", false};
-static const struct bench_metric throughput = {"throughput", "message/s", true};
-static const struct bench_metric cost = {"cost", "ns/message", false};
-
 struct source {
     const struct spsc_implementation *list;
     enum bench_role role;
@@ -56,7 +50,7 @@ struct test_case {
 struct suite {
     struct test_case cases[CASES_MAX];
     size_t case_count;
-    uint64_t raw_count[RAW_CASES];
+    struct raw_pace pace;
     size_t turn; /* which cell begins; moves on each round */
 };
 
@@ -156,69 +150,35 @@ static void close_cases(struct suite *suite)
     }
 }
 
-static void measure_cell(struct bench_pair *pair, struct cell *cell, bool latency, double slice_seconds)
+static void measure_cell(struct bench_team *team, struct cell *cell, bool latency, double slice_seconds)
 {
-    double elapsed_ns =
-        latency ? bench_pair_run(pair, run_ping, run_pong, cell) : bench_pair_run(pair, run_produce, run_consume, cell);
+    double elapsed_ns = latency ? bench_team_run_pair(team, run_ping, run_pong, cell)
+                                : bench_team_run_pair(team, run_produce, run_consume, cell);
     cell->value_ns = elapsed_ns / (double)cell->count / (latency ? 2 : 1);
     cell->count = bench_next_count(cell->count, elapsed_ns, slice_seconds);
 }
 
-static double measure_raw(struct suite *suite, struct bench_pair *pair, enum raw_case raw_case, double slice_seconds)
-{
-    double elapsed_ns;
-    double value_ns = raw_transfer_ns(pair, raw_case, suite->raw_count[raw_case], &elapsed_ns);
-    suite->raw_count[raw_case] = bench_next_count(suite->raw_count[raw_case], elapsed_ns, slice_seconds);
-    return value_ns;
-}
-
-static void report_latency(struct bench_report *report, const struct test_case *test_case, double line_ns,
-                           double pair_ns)
-{
-    bool paired = !isnan(pair_ns);
-    bench_report_add(report, test_case->name, "line-each-way", BENCH_REFERENCE, &one_way, line_ns);
-    if (paired)
-        bench_report_add(report, test_case->name, "line-pair-each-way", BENCH_REFERENCE, &one_way, pair_ns);
-    for (size_t i = 0; i < test_case->cell_count; i++) {
-        const struct cell *cell = &test_case->cells[i];
-        const char *name = cell->implementation->name;
-        bench_report_add(report, test_case->name, name, cell->role, &one_way, cell->value_ns);
-        bench_report_add(report, test_case->name, name, cell->role, &ratio_to_line, cell->value_ns / line_ns);
-        if (paired)
-            bench_report_add(report, test_case->name, name, cell->role, &ratio_to_line_pair, cell->value_ns / pair_ns);
-    }
-}
-
-static void report_throughput(struct bench_report *report, const struct test_case *test_case)
-{
-    for (size_t i = 0; i < test_case->cell_count; i++) {
-        const struct cell *cell = &test_case->cells[i];
-        const char *name = cell->implementation->name;
-        bench_report_add(report, test_case->name, name, cell->role, &throughput, 1e9 / cell->value_ns);
-        bench_report_add(report, test_case->name, name, cell->role, &cost, cell->value_ns);
-    }
-}
-
 /* One round of one case: the raw transfer first, where it is the yardstick, then each implementation. */
-static void measure_case(struct suite *suite, struct test_case *test_case, struct bench_pair *pair,
+static void measure_case(struct suite *suite, struct test_case *test_case, struct bench_team *team,
                          struct bench_report *report, double slice_seconds)
 {
     double line_ns = NAN;
     double pair_ns = NAN;
-    if (test_case->latency) {
-        line_ns = measure_raw(suite, pair, RAW_LINE_EACH_WAY, slice_seconds);
-        if (test_case->message_bytes == KN_CACHE_LINE)
-            pair_ns = measure_raw(suite, pair, RAW_LINE_PAIR_EACH_WAY, slice_seconds);
-    }
-    for (size_t i = 0; i < test_case->cell_count; i++)
-        measure_cell(pair, &test_case->cells[(suite->turn + i) % test_case->cell_count], test_case->latency,
-                     slice_seconds);
-    if (!report)
-        return;
     if (test_case->latency)
-        report_latency(report, test_case, line_ns, pair_ns);
-    else
-        report_throughput(report, test_case);
+        raw_measure_lines(&suite->pace, team, test_case->message_bytes, slice_seconds, &line_ns, &pair_ns);
+    for (size_t i = 0; i < test_case->cell_count; i++)
+        measure_cell(team, &test_case->cells[(suite->turn + i) % test_case->cell_count], test_case->latency,
+                     slice_seconds);
+    if (report && test_case->latency)
+        bench_report_lines(report, test_case->name, line_ns, pair_ns);
+    for (size_t i = 0; report && i < test_case->cell_count; i++) {
+        const struct cell *cell = &test_case->cells[i];
+        const char *name = cell->implementation->name;
+        if (test_case->latency)
+            bench_report_one_way(report, test_case->name, name, cell->role, cell->value_ns, line_ns, pair_ns);
+        else
+            bench_report_throughput(report, test_case->name, name, cell->role, cell->value_ns);
+    }
 }
 
 static int check_messages(const struct suite *suite)
@@ -249,19 +209,19 @@ static size_t count_cells(const struct suite *suite)
 static int run_rounds(struct suite *suite, const struct bench_options *options, struct bench_report *report)
 {
     struct bench_plan plan = bench_plan(options, 60, count_cells(suite), 0.002, 0.02);
-    struct bench_pair *pair;
-    int result = bench_pair_open(&pair, options->cores);
+    struct bench_team *team;
+    int result = bench_team_open(&team, options, 2);
     if (result < 0)
         return result;
     /* The round before the first warms up, and finds out how much fits into a slice. */
     for (uint64_t round = 0; round <= plan.rounds; round++) {
         suite->turn = round;
         for (size_t i = 0; i < suite->case_count; i++)
-            measure_case(suite, &suite->cases[i], pair, round > 0 ? report : NULL, plan.slice_seconds);
+            measure_case(suite, &suite->cases[i], team, round > 0 ? report : NULL, plan.slice_seconds);
         if (round > 0)
             bench_progress("spsc", round, plan.rounds);
     }
-    bench_pair_close(pair);
+    bench_team_close(team);
     return check_messages(suite);
 }
 
@@ -270,8 +230,6 @@ static int run_spsc(const struct bench_options *options, struct bench_report *re
     /* Static: the report keeps the names of the cases. */
     static struct suite suite;
     memset(&suite, 0, sizeof(suite));
-    for (size_t i = 0; i < RAW_CASES; i++)
-        suite.raw_count[i] = 4 * SPSC_CAPACITY_SLOTS;
     int result = add_cases(&suite);
     if (result == 0)
         result = run_rounds(&suite, options, report);

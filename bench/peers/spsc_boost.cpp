@@ -6,7 +6,7 @@
 
 #include <boost/lockfree/spsc_queue.hpp>
 
-#include "../spsc_loops.h"
+#include "fan.h"
 
 template <typename Message>
 using Queue = boost::lockfree::spsc_queue<Message, boost::lockfree::capacity<SPSC_CAPACITY_SLOTS>>;
@@ -62,5 +62,14 @@ extern "C" const struct spsc_implementation spsc_boost[] = {
     SPSC_IMPLEMENTATION("boost-spsc_queue", boost_8, spsc_message_8),
     SPSC_IMPLEMENTATION("boost-spsc_queue", boost_64, spsc_message_64),
     SPSC_IMPLEMENTATION("boost-spsc_queue", boost_512, spsc_message_512),
+    {},
+};
+
+FAN(boost_fan_8, boost_8, boost_8, spsc_message_8)
+FAN(boost_fan_64, boost_64, boost_64, spsc_message_64)
+
+extern "C" const struct crowd_implementation crowd_fan_boost[] = {
+    FAN_ENTRIES("boost-spsc_queue", boost_fan_8, spsc_message_8),
+    FAN_ENTRIES("boost-spsc_queue", boost_fan_64, spsc_message_64),
     {},
 };

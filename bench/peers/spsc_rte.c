@@ -1,34 +1,16 @@
 /*
  * DPDK's rte_ring of elements, single producer and single consumer, with its bulk, burst and zero-copy forms.
- *
- * Placed by rte_ring_init in memory of our own, so that neither huge pages nor the environment layer are needed. A
- * ring of n slots holds n - 1 messages.
  */
-#include <stdlib.h>
-
 #include <rte_ring_elem.h>
 #include <rte_ring_peek_zc.h>
 
-#include "../bench.h"
-#include "../spsc_loops.h"
-
-static struct rte_ring *open_ring(size_t message_bytes)
-{
-    ssize_t length_bytes = rte_ring_get_memsize_elem((unsigned)message_bytes, SPSC_CAPACITY_SLOTS);
-    if (length_bytes < 0)
-        return NULL;
-    struct rte_ring *ring = bench_allocate((size_t)length_bytes);
-    if (rte_ring_init(ring, "bench", SPSC_CAPACITY_SLOTS, RING_F_SP_ENQ | RING_F_SC_DEQ) != 0) {
-        free(ring);
-        return NULL;
-    }
-    return ring;
-}
+#include "fan.h"
+#include "rte_open.h"
 
 #define RTE_QUEUE(name, message_type)                                                                                  \
     static void *name##_open_queue(void)                                                                               \
     {                                                                                                                  \
-        return open_ring(sizeof(message_type));                                                                        \
+        return rte_open(sizeof(message_type), RING_F_SP_ENQ | RING_F_SC_DEQ);                                          \
     }                                                                                                                  \
     static void name##_close_queue(void *queue)                                                                        \
     {                                                                                                                  \
@@ -93,5 +75,14 @@ const struct spsc_implementation spsc_rte[] = {
     SPSC_IMPLEMENTATION("rte_ring", rte_8, struct spsc_message_8),
     SPSC_IMPLEMENTATION("rte_ring", rte_64, struct spsc_message_64),
     SPSC_IMPLEMENTATION("rte_ring", rte_512, struct spsc_message_512),
+    {0},
+};
+
+FAN(rte_fan_8, rte_8, struct rte_ring, struct spsc_message_8)
+FAN(rte_fan_64, rte_64, struct rte_ring, struct spsc_message_64)
+
+const struct crowd_implementation crowd_fan_rte[] = {
+    FAN_ENTRIES("rte_ring", rte_fan_8, struct spsc_message_8),
+    FAN_ENTRIES("rte_ring", rte_fan_64, struct spsc_message_64),
     {0},
 };
