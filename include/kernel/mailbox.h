@@ -56,7 +56,7 @@
 
 /** What a message holds to be linked through. Needs no initialisation. The field is private to mailbox.h. */
 struct kn_mailbox_node {
-    _Atomic(struct kn_mailbox_node *) next;
+    struct kn_mailbox_node *_Atomic next;
 };
 
 /**
@@ -77,12 +77,12 @@ struct kn_mailbox_chain {
  */
 struct kn_mailbox {
     struct {
-        KN_OWNED _Atomic(struct kn_mailbox_node *) newest; /* exchanged by who pushes */
+        KN_OWNED struct kn_mailbox_node *_Atomic newest; /* exchanged by who pushes */
         /* Here and not with the consumer: what pushes into an empty mailbox touches both, and so does an empty pop. */
         struct kn_mailbox_node stub;
     } producers;
     struct {
-        KN_OWNED _Atomic(struct kn_mailbox_node *) oldest; /* written by the consumer alone */
+        KN_OWNED struct kn_mailbox_node *_Atomic oldest; /* written by the consumer alone */
     } consumer;
 };
 

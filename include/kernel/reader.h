@@ -363,7 +363,7 @@ KN_INLINE int kn_reader_pop_wait_as(struct kn_reader *reader, struct kn_form for
 {
     struct kn_span span;
     int result = kn_reader_peek_wait_as(reader, form, 1, &span, how);
-    if (result < 0)
+    if (result != 0)
         return result;
     memcpy(message, span.first, form.slot_bytes);
     return kn_reader_release_as(reader, form, 1);

@@ -65,7 +65,8 @@ KN_INLINE uint64_t kn_writer_next_gate(struct kn_writer *writer, struct kn_form 
                                        uint64_t wanted)
 {
     uint64_t gate = kn_writer_gate(writer, form, wanted);
-    if (kn_ring_room(&writer->ring, gate, position) >= writer->ring.capacity / 8)
+    uint64_t room = kn_ring_room(&writer->ring, gate, position);
+    if (room == 0 || room >= writer->ring.capacity / 8)
         return gate;
     for (int i = 0; i < KN_NEARLY_FULL_PAUSES; i++)
         kn_cpu_relax();
@@ -275,7 +276,7 @@ KN_INLINE int kn_writer_push_as(struct kn_writer *writer, struct kn_form form, c
     if (KN_UNLIKELY(writer->claimed > 0))
         return -EBUSY;
     int result = kn_writer_claim_wait_as(writer, form, 1, &span, how);
-    if (result < 0)
+    if (result != 0)
         return result;
     memcpy(span.first, message, form.slot_bytes);
     return kn_writer_publish_as(writer, form, 1);

@@ -156,8 +156,10 @@ static int find_predecessors(struct kn_reader *reader, struct kn_sector_head *he
 
 static bool are_default(const struct kn_reader_options *options)
 {
-    static const struct kn_reader_options zero;
-    return memcmp(options, &zero, sizeof(zero)) == 0;
+    uint64_t any = options->id | options->group | (uint64_t)options->lag;
+    for (uint32_t i = 0; i < KN_AFTER_MAX; i++)
+        any |= options->after[i];
+    return any == 0;
 }
 
 int kn_reader_join(struct kn_reader *reader, const struct kn_sector *sector, const struct kn_reader_options *options)
