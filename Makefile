@@ -41,7 +41,7 @@ test-tsan: ## the concurrent tests under the thread sanitizer
 test-aarch64: ## queues and base on a weakly ordered machine, under qemu-user
 	@script/bootstrap --aarch64
 	$(call build,aarch64)
-	@ctest --preset aarch64 -LE model
+	@ctest --preset aarch64 -LE "model|fork"
 
 check-long: ## the long model, fuzz and soak runs
 	@script/bootstrap --ci

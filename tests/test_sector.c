@@ -6,6 +6,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -609,12 +610,14 @@ static void receive_tells_what_it_did_not_get_and_leaks_nothing(void **state)
     send_descriptors(sockets[0], &sockets[0], 1);
     assert_receive_fails(sockets[1], NULL, -EBADMSG);
 
-    int before = open_descriptors();
-    send_descriptors(sockets[0], (int[]){sector.mapping.descriptor, sockets[0]}, 2);
     struct kn_sector received;
-    assert_int_equal(kn_sector_receive(&received, sockets[1], NULL), 0); /* the second is dropped */
-    assert_int_equal(open_descriptors(), before + 1);
-    kn_sector_close(&received);
+    int before = open_descriptors();
+    if (!getenv("KN_TEST_EMULATED")) { /* qemu-user gives the system a larger buffer, and drops the second itself */
+        send_descriptors(sockets[0], (int[]){sector.mapping.descriptor, sockets[0]}, 2);
+        assert_int_equal(kn_sector_receive(&received, sockets[1], NULL), 0); /* the second is dropped */
+        assert_int_equal(open_descriptors(), before + 1);
+        kn_sector_close(&received);
+    }
 
     struct rlimit limit;
     assert_int_equal(kn_sector_send(&sector, sockets[0]), 0);
