@@ -295,7 +295,7 @@ KN_INLINE int kn_writer_claim(struct kn_writer *writer, size_t slots_max, struct
 
 /**
  * Makes the first `slots` claimed slots visible, all at once; the rest of the claim is given up (a shared one's is
- * marked so that readers skip it).
+ * marked so that readers skip it). A process that is killed in here may have published any part of a batch, in order.
  *
  * @return 0, or -EINVAL for more slots than were claimed: nothing is published then.
  */
