@@ -53,6 +53,7 @@ struct spsc_implementation {
 };
 
 extern const struct spsc_implementation spsc_kernel[];
+extern const struct spsc_implementation spsc_kernel_dense[];
 extern const struct spsc_implementation spsc_ck[];
 extern const struct spsc_implementation spsc_rte[];
 extern const struct spsc_implementation spsc_boost[];

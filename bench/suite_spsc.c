@@ -16,9 +16,9 @@ struct source {
 };
 
 static const struct source sources[] = {
-    {spsc_kernel, BENCH_OURS},
+    {spsc_kernel, BENCH_OURS}, {spsc_kernel_dense, BENCH_OURS},
 #ifdef KN_BENCH_PEERS
-    {spsc_ck, BENCH_PEER},     {spsc_rte, BENCH_PEER}, {spsc_boost, BENCH_PEER}, {spsc_moodycamel, BENCH_PEER},
+    {spsc_ck, BENCH_PEER},     {spsc_rte, BENCH_PEER},          {spsc_boost, BENCH_PEER}, {spsc_moodycamel, BENCH_PEER},
 #endif
 };
 
