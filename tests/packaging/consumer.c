@@ -11,8 +11,9 @@ int main(void)
     struct kn_topology topology;
     struct kn_address address;
     uint64_t in = 42, out = 0;
-    if (numbers_open(&queue, 8) < 0 || numbers_try_push(queue, &in) < 0 || numbers_try_pop(queue, &out) < 0 ||
-        kn_topology_open(&topology) < 0 || kn_address_parse(":8000", &address) < 0 || out != in)
+    if (numbers_open(&queue, 8) < 0 || numbers_try_push(&queue->producer, &in) < 0 ||
+        numbers_try_pop(&queue->consumer, &out) < 0 || kn_topology_open(&topology) < 0 ||
+        kn_address_parse(":8000", &address) < 0 || out != in)
         return 1;
     printf("kernel %s, %zu cores\n", KN_VERSION, topology.core_count);
     numbers_close(queue);
