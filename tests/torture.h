@@ -147,7 +147,7 @@ KN_INLINE void torture_print(const struct kn_sector *sector)
         fprintf(stderr, "intent %#jx to %#jx\n", (uintmax_t)entry->intent_first, (uintmax_t)entry->intent_end);
     }
     kn_cursor_view(&ring, &form, sector);
-    uint64_t position = kn_least_needed(head, claimed);
+    uint64_t position = claimed - kn_sector_count(sector);
     for (uint64_t end = position + 16; position < end; position++)
         fprintf(stderr, "position %#jx: stamp %#jx, published from %#jx on\n", (uintmax_t)position,
                 (uintmax_t)*kn_ring_stamp(&ring, form, position), (uintmax_t)kn_ring_lap(&ring, position));

@@ -130,6 +130,16 @@ int kn_cursor_open(struct kn_ring *ring, struct kn_form *form, const struct kn_s
     return 0;
 }
 
+int kn_reader_find(const struct kn_sector_head *head, uint64_t id)
+{
+    for (uint32_t i = 0; i < kn_cursors_used(head); i++) {
+        const struct kn_cursor_entry *entry = &head->cursors[i];
+        if (kn_entry_kind(entry) == KN_CURSOR_READER && atomic_load_explicit(&entry->id, memory_order_relaxed) == id)
+            return (int)i;
+    }
+    return -ENOENT;
+}
+
 int kn_group_find(const struct kn_sector_head *head, uint64_t id)
 {
     for (uint32_t i = 0; i < KN_SECTOR_GROUPS; i++) {
@@ -140,7 +150,8 @@ int kn_group_find(const struct kn_sector_head *head, uint64_t id)
     return -ENOENT;
 }
 
-uint64_t kn_least_needed(const struct kn_sector_head *head, uint64_t claimed)
+/* The oldest position that a reader needs or a group has not taken; `claimed` if there is none. */
+static uint64_t least_needed(const struct kn_sector_head *head, uint64_t claimed)
 {
     uint64_t least = claimed;
     for (uint32_t i = 0; i < KN_SECTOR_GROUPS; i++) {
@@ -159,12 +170,7 @@ size_t kn_sector_count(const struct kn_sector *sector)
 {
     /* Acquire pairs with the release by which it was claimed, so that no reader is found ahead of it. */
     uint64_t claimed = atomic_load_explicit(&sector->head->writers.claimed, memory_order_acquire);
-    return claimed - kn_least_needed(sector->head, claimed);
-}
-
-static bool reads_as(const struct kn_cursor_entry *entry, uint64_t id)
-{
-    return kn_entry_kind(entry) == KN_CURSOR_READER && atomic_load_explicit(&entry->id, memory_order_relaxed) == id;
+    return claimed - least_needed(sector->head, claimed);
 }
 
 static bool competes_in(const struct kn_cursor_entry *entry, int group)
@@ -181,7 +187,6 @@ static int forget_entry(struct kn_sector_head *head, struct kn_cursor_entry *ent
     if (kn_entry_kind(entry) == KN_CURSOR_ORPHAN)
         atomic_fetch_sub_explicit(&head->orphans, 1, memory_order_relaxed);
     kn_entry_free(entry);
-    kn_eventcount_notify(&head->released, KN_EVENTCOUNT_ALL);
     return 0;
 }
 
@@ -201,16 +206,14 @@ static int forget_group(struct kn_sector_head *head, int group, uint64_t owner)
     /* Release both pairs with kn_writer_find_gate, and with kn_group_find by those who make one here again. */
     atomic_store_explicit(&head->groups[group].taken, KN_GROUP_FREE, memory_order_release);
     atomic_store_explicit(&head->groups[group].id, 0, memory_order_release);
-    kn_eventcount_notify(&head->released, KN_EVENTCOUNT_ALL);
     return 0;
 }
 
 static int forget(struct kn_sector_head *head, uint64_t id, uint64_t owner)
 {
-    for (uint32_t i = 0; i < kn_cursors_used(head); i++) {
-        if (reads_as(&head->cursors[i], id))
-            return forget_entry(head, &head->cursors[i], owner);
-    }
+    int reader = kn_reader_find(head, id);
+    if (reader >= 0)
+        return forget_entry(head, &head->cursors[reader], owner);
     int group = kn_group_find(head, id);
     return group < 0 ? -ENOENT : forget_group(head, group, owner);
 }
@@ -219,11 +222,12 @@ int kn_sector_forget(const struct kn_sector *sector, uint64_t id)
 {
     uint64_t owner;
     int result = id != 0 && id != KN_READER_PERMANENT ? kn_owner_self(&owner) : -ENOENT;
-    if (result == 0)
-        result = forget(sector->head, id, owner);
-    if (result == 0) { /* writers have more room, and who came after it has more to read */
-        kn_eventcount_notify(&sector->head->released, KN_EVENTCOUNT_ALL);
-        kn_eventcount_notify(&sector->head->published, KN_EVENTCOUNT_ALL);
-    }
+    if (result < 0)
+        return result;
+    result = forget(sector->head, id, owner);
+    /* Writers have more room, and who came after it has more to read; in part even if a group could not be forgotten.
+     */
+    kn_eventcount_notify(&sector->head->released, KN_EVENTCOUNT_ALL);
+    kn_eventcount_notify(&sector->head->published, KN_EVENTCOUNT_ALL);
     return result;
 }

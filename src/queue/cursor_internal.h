@@ -42,7 +42,7 @@ void kn_cursor_view(struct kn_ring *ring, struct kn_form *form, const struct kn_
 /* The group of an id: its index, or -ENOENT. */
 int kn_group_find(const struct kn_sector_head *head, uint64_t id);
 
-/* The oldest position that a reader needs or a group has not taken; `claimed` if there is none. */
-uint64_t kn_least_needed(const struct kn_sector_head *head, uint64_t claimed);
+/* The entry of a reader's id, living or not: its index, or -ENOENT. */
+int kn_reader_find(const struct kn_sector_head *head, uint64_t id);
 
 #endif

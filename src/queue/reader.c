@@ -1,9 +1,6 @@
 #include <kernel/reader.h>
 
-#include <kernel/assert.h>
-
 #include "cursor_internal.h"
-#include "owner.h"
 
 static uint64_t kind_of(enum kn_cursor_kind kind, uint64_t detail)
 {
@@ -25,17 +22,6 @@ static uint64_t begin_at_present(struct kn_sector_head *head)
 static void start_at(struct kn_reader *reader, uint64_t position)
 {
     reader->position = reader->ready = position;
-}
-
-/* An entry of this id that is not of a living reader: its index, -ENOENT or -EBUSY. */
-static int find_reader(struct kn_sector_head *head, uint64_t id)
-{
-    for (uint32_t i = 0; i < kn_cursors_used(head); i++) {
-        struct kn_cursor_entry *entry = &head->cursors[i];
-        if (kn_entry_kind(entry) == KN_CURSOR_READER && atomic_load_explicit(&entry->id, memory_order_relaxed) == id)
-            return (int)i;
-    }
-    return -ENOENT;
 }
 
 /* Where the one before stood: an exclusive reader, or one with an id. */
@@ -65,7 +51,7 @@ static int join_broadcast(struct kn_reader *reader, const struct kn_sector *sect
 {
     struct kn_sector_head *head = sector->head;
     uint64_t kind = kind_of(KN_CURSOR_READER, (uint64_t)options->lag);
-    int known = options->id != 0 ? find_reader(head, options->id) : -ENOENT;
+    int known = options->id != 0 ? kn_reader_find(head, options->id) : -ENOENT;
     if (known >= 0) {
         int result = resume(reader, sector, (uint32_t)known, kind);
         if (result != -ENOENT)
@@ -144,7 +130,7 @@ static int find_predecessors(struct kn_reader *reader, struct kn_sector_head *he
     for (uint32_t i = 0; i < KN_AFTER_MAX; i++) {
         if (ids[i] == 0)
             continue;
-        int entry = find_reader(head, ids[i]);
+        int entry = kn_reader_find(head, ids[i]);
         int group = entry < 0 ? kn_group_find(head, ids[i]) : -1;
         if (entry < 0 && group < 0)
             return -ENOENT;
