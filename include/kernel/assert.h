@@ -8,6 +8,13 @@
 #ifndef KERNEL_ASSERT_H
 #define KERNEL_ASSERT_H
 
+/* Is told of a broken invariant. Leaves by longjmp, or returns to let the program abort. */
+typedef void kn_assert_hook(void *context, const char *expression, const char *file, int line);
+
+/* Has this thread's broken invariants told to a hook first; NULL: no more. What is broken stays so: only who can tell
+ * what it was part of, as a reactor can of a task, should go on. */
+void kn_assert_set_hook(kn_assert_hook *hook, void *context);
+
 /* Reports a broken invariant on standard error and aborts. Does not return. */
 _Noreturn void kn_assert_failed(const char *expression, const char *file, int line);
 
