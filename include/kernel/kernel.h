@@ -12,7 +12,9 @@
 #include <kernel/arena.h>
 #include <kernel/assert.h>
 #include <kernel/atomic.h>
+#include <kernel/balance.h>
 #include <kernel/broadcast.h>
+#include <kernel/bus.h>
 #include <kernel/clock.h>
 #include <kernel/connection.h>
 #include <kernel/console.h>
@@ -26,9 +28,11 @@
 #include <kernel/mpmc.h>
 #include <kernel/mpsc.h>
 #include <kernel/offload.h>
+#include <kernel/placement.h>
 #include <kernel/poll.h>
 #include <kernel/priority.h>
 #include <kernel/queue.h>
+#include <kernel/reactor.h>
 #include <kernel/reader.h>
 #include <kernel/sector.h>
 #include <kernel/server.h>
@@ -36,8 +40,11 @@
 #include <kernel/spmc.h>
 #include <kernel/spsc.h>
 #include <kernel/spsc_bytes.h>
+#include <kernel/task.h>
 #include <kernel/tcp.h>
+#include <kernel/timer.h>
 #include <kernel/topology.h>
+#include <kernel/trace.h>
 #include <kernel/version.h>
 #include <kernel/writer.h>
 
