@@ -17,10 +17,10 @@ configure_file(${CMAKE_CURRENT_LIST_DIR}/kernel.pc.in ${PROJECT_BINARY_DIR}/kern
 install(FILES ${PROJECT_BINARY_DIR}/kernel.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
 
 if(KN_BUILD_PROGRAMS)
-  install(FILES ${PROJECT_SOURCE_DIR}/docs/man/server.1 ${PROJECT_SOURCE_DIR}/docs/man/client.1
-    ${PROJECT_SOURCE_DIR}/docs/man/console.1 DESTINATION ${CMAKE_INSTALL_MANDIR}/man1)
-  foreach(program server client console)
+  foreach(program server client console kernel-topology)
+    install(FILES ${PROJECT_SOURCE_DIR}/docs/man/${program}.1 DESTINATION ${CMAKE_INSTALL_MANDIR}/man1)
     install(FILES ${PROJECT_SOURCE_DIR}/completions/kernel.bash RENAME ${program}
       DESTINATION ${CMAKE_INSTALL_DATADIR}/bash-completion/completions)
   endforeach()
+  install(FILES ${PROJECT_SOURCE_DIR}/examples/placement.conf DESTINATION ${CMAKE_INSTALL_DOCDIR})
 endif()

@@ -281,6 +281,7 @@ static void limit_passes_over_mounts_that_show_other_groups(void **state)
 {
     const struct tree *tree = *state;
     plant(tree, "sys/fs/cgroup/cpu.max", "100000 100000\n");
+    plant(tree, "sys/fs/cgroupwise/cpu.max", "100000 100000\n");
     plant(tree, "proc/self/mountinfo", "42 32 0:27 /other /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n");
     const char *const groups[] = {"0::/mine\n", "0::/otherwise\n", "0::/other/../mine\n", "0::/\n"};
     for (size_t i = 0; i < sizeof(groups) / sizeof(groups[0]); i++) {

@@ -54,7 +54,7 @@ struct kn_placement {
 /** Wishes for an automatic placement. Zero is a good default. */
 struct kn_placement_options {
     size_t cores_max; /**< most cores to use; 0: all that are useful */
-    size_t io_cores;  /**< cores for input and output, as far as one is left for tasks; 0: a quarter, at least one */
+    size_t io_cores;  /**< for input and output, as far as one is left for tasks; 0: a quarter, but no part of a core */
     bool whole_cores; /**< leave the second hardware thread of each core idle: lower latency, less throughput */
 };
 

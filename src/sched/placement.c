@@ -8,6 +8,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include <kernel/assert.h>
+
 /* From so many cores on, control and timers have one each. */
 static const size_t MANY_CORES = 6;
 
@@ -29,6 +31,7 @@ static int collect(struct kn_placement *placement, const struct kn_topology *top
     size_t count = 0;
     for (size_t i = 0; i < topology->unit_count; i++)
         count += roles[i] != 0;
+    kn_assert(count > 0); /* whoever calls this has checked that there is a core for tasks */
     struct kn_placement_core *cores = calloc(count, sizeof(cores[0]));
     if (!cores)
         return -ENOMEM;
@@ -113,10 +116,10 @@ static void choose(const struct kn_topology *topology, unit_pointer *units, size
     size_t quiet = 0;
     if (topology->speed_class_count > 1) {
         quiet = decide_quiet(count);
-        qsort(units, topology->unit_count, sizeof(units[0]), compare_for_control);
+        qsort(units, topology->unit_count, sizeof(unit_pointer), compare_for_control);
     }
-    qsort(units + quiet, topology->unit_count - quiet, sizeof(units[0]), compare_for_choice);
-    qsort(units + quiet, count - quiet, sizeof(units[0]), compare_for_order);
+    qsort(units + quiet, topology->unit_count - quiet, sizeof(unit_pointer), compare_for_choice);
+    qsort(units + quiet, count - quiet, sizeof(unit_pointer), compare_for_order);
 }
 
 /* The roles of the place-th of `count` cores, of which `io_cores` do input and output and nothing else. */
@@ -135,14 +138,19 @@ static uint32_t decide_roles(size_t place, size_t count, size_t io_cores)
     return place < first_io + io_cores ? KN_ROLE_IO : KN_ROLE_TASK;
 }
 
-static size_t decide_io_cores(size_t count, const struct kn_placement_options *options)
+/* Cores that do input and output and nothing else. Left to itself, it does not part the units of a core. */
+static size_t decide_io_cores(const unit_pointer *units, size_t count, const struct kn_placement_options *options)
 {
     if (count < 3)
         return 0;
     size_t quiet = decide_quiet(count);
-    size_t most = count - (quiet > 0 ? quiet : 1) - 1;
+    size_t first = quiet > 0 ? quiet : 1;
+    size_t most = count - first - 1;
     size_t wanted = options->io_cores > 0 ? options->io_cores : count / 4;
     wanted = wanted > 0 ? wanted : 1;
+    if (options->io_cores == 0)
+        while (wanted < most && units[first + wanted]->core == units[first + wanted - 1]->core)
+            wanted++;
     return wanted < most ? wanted : most;
 }
 
@@ -153,12 +161,12 @@ int kn_placement_automatic(struct kn_placement *placement, const struct kn_topol
     if (!options)
         options = &no_options;
     uint32_t *roles = calloc(topology->unit_count, sizeof(roles[0]));
-    unit_pointer *units = malloc(topology->unit_count * sizeof(units[0]));
+    unit_pointer *units = malloc(topology->unit_count * sizeof(unit_pointer));
     int result = -ENOMEM;
     if (roles && units) {
         size_t count = decide_count(topology, options);
-        size_t io_cores = decide_io_cores(count, options);
         choose(topology, units, count);
+        size_t io_cores = decide_io_cores(units, count, options);
         for (size_t place = 0; place < count; place++)
             roles[units[place] - topology->descriptions] = decide_roles(place, count, io_cores);
         result = collect(placement, topology, roles);
@@ -213,7 +221,7 @@ struct piece {
     const char *end;
 };
 
-enum { SHOWN_BYTES = 24 };
+enum { SHOWN_BYTES = 24, SHOWN_TEXT_BYTES = SHOWN_BYTES + 4 };
 
 KN_PRINTF(2, 3) static int refuse(const struct reading *reading, const char *format, ...)
 {
@@ -233,7 +241,7 @@ static const char *show(struct piece piece, char *shown)
     size_t length = 0;
     for (const char *byte = piece.begin; byte < piece.end && length < SHOWN_BYTES; byte++)
         shown[length++] = *byte >= ' ' && *byte <= '~' ? *byte : '?';
-    strcpy(shown + length, piece.end - piece.begin > SHOWN_BYTES ? "..." : "");
+    (void)snprintf(shown + length, SHOWN_TEXT_BYTES - length, "%s", piece.end - piece.begin > SHOWN_BYTES ? "..." : "");
     return shown;
 }
 
@@ -296,7 +304,7 @@ static int give(const struct reading *reading, size_t key, uint32_t number)
 /* Reads "4" or "4-7". */
 static int read_item(const struct reading *reading, size_t key, struct piece item)
 {
-    char shown[SHOWN_BYTES + 4];
+    char shown[SHOWN_TEXT_BYTES];
     struct piece rest = item;
     struct piece low = trim(split(&rest, '-'));
     bool is_range = memchr(item.begin, '-', (size_t)(item.end - item.begin)) != NULL;
@@ -340,7 +348,7 @@ static size_t find_key(struct piece name)
 
 static int read_setting(struct reading *reading, struct piece line)
 {
-    char shown[SHOWN_BYTES + 4];
+    char shown[SHOWN_TEXT_BYTES];
     struct piece content = trim(split(&line, '#'));
     if (content.begin == content.end)
         return 0;
@@ -429,7 +437,7 @@ int kn_placement_load(struct kn_placement *placement, const struct kn_topology *
                       struct kn_placement_error *error)
 {
     const size_t capacity_bytes = KN_PLACEMENT_TEXT_BYTES_MAX + 1; /* one more, to know that it is too long */
-    char *text = malloc(capacity_bytes);
+    char *text = calloc(1, capacity_bytes);
     if (!text)
         return -ENOMEM;
     ssize_t length = read_file(path, text, capacity_bytes);
