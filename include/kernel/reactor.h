@@ -60,7 +60,7 @@ struct kn_runtime_options {
     enum kn_order order[KN_PRIORITY_CLASSES]; /**< (first in, first out) of each class */
     uint32_t turn_tasks;                      /**< (64) polls a turn */
     int64_t turn_ns;                          /**< (100 us) after which a turn ends, at the end of a poll */
-    uint32_t turn_timers;                     /**< (256) expiries a turn */
+    uint32_t turn_timers;                     /**< (256) expiries a turn, and timers moved towards theirs */
     uint32_t guard_turns;         /**< (0: strict) a class that got nothing for so many turns gets one poll */
     uint32_t bus_messages;        /**< (256) in each queue of the bus; a power of two */
     int64_t spin_ns;              /**< (20 us) without anything to do before parking; negative: park at once */

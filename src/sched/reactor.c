@@ -226,6 +226,7 @@ static void poll_tasks(struct kn_reactor *reactor)
     while (reactor->turn_polls < reactor->turn_tasks && (task = kn_run_queue_pop(&reactor->queue)) != NULL) {
         reactor->turn_polls++;
         reactor->poll_number++;
+        reactor->served_turn[task->class] = reactor->turn_number;
         run_task(reactor, task);
         if (++reactor->polls_since_look >= reactor->look_every) {
             reactor->polls_since_look = 0;

@@ -77,14 +77,27 @@ static struct kn_task *take_later(struct kn_task_list *list)
     return child;
 }
 
+/* Puts a task in front of a chain. */
+static void chain_prepend(struct kn_task_chain *chain, struct kn_task *task)
+{
+    kn_task_set_next(task, chain->first);
+    if (!chain->last)
+        chain->last = task;
+    chain->first = task;
+    chain->count++;
+}
+
 struct kn_task_chain kn_run_queue_give(struct kn_run_queue *queue, unsigned class, uint32_t count)
 {
     struct kn_task_chain chain = {0};
     struct kn_task_list *list = &queue->lists[class][KN_LIST_MOVABLE];
-    bool is_heap = queue->order[class] == KN_ORDER_DEADLINE;
     for (; count > 0 && list->first; count--) {
-        struct kn_task *task = is_heap ? take_later(list) : kn_task_list_take_last(list);
-        kn_task_chain_append(&chain, task);
+        if (queue->order[class] == KN_ORDER_DEADLINE)
+            kn_task_chain_append(&chain, take_later(list));
+        else if (queue->order[class] == KN_ORDER_LIFO)
+            kn_task_chain_append(&chain, kn_task_list_take_last(list)); /* the oldest first: comes in last there */
+        else
+            chain_prepend(&chain, kn_task_list_take_last(list));
     }
     queue->movable[class] -= chain.count;
     queue->waiting[class] -= chain.count;

@@ -28,7 +28,7 @@ static const uint64_t CALIBRATION_NS = 5000000;
 static void fill_in(struct kn_runtime_options *options)
 {
     options->turn_tasks = options->turn_tasks ? options->turn_tasks : TURN_TASKS;
-    options->turn_ns = options->turn_ns > 0 ? options->turn_ns : TURN_NS;
+    options->turn_ns = options->turn_ns ? options->turn_ns : TURN_NS;
     options->turn_timers = options->turn_timers ? options->turn_timers : TURN_TIMERS;
     options->bus_messages = options->bus_messages ? options->bus_messages : BUS_MESSAGES;
     options->spin_ns = options->spin_ns ? options->spin_ns : SPIN_NS;
@@ -43,7 +43,7 @@ static int check(const struct kn_runtime_options *options)
 {
     if (options->pool_task_bytes < sizeof(struct kn_task) || options->turn_ns < 0 || options->io_interval_ns < 0 ||
         (options->trace_events > 0 && !kn_is_power_of_two(options->trace_events)) ||
-        options->pool_tasks > SIZE_MAX / 2 / options->pool_task_bytes || options->clock > KN_REACTOR_CLOCK_COARSE)
+        options->pool_tasks > SIZE_MAX / KN_BALANCE_CORES_MAX / options->pool_task_bytes || options->clock > KN_REACTOR_CLOCK_COARSE)
         return -EINVAL;
     for (unsigned class = 0; class < KN_PRIORITY_CLASSES; class ++)
         if (options->order[class] > KN_ORDER_DEADLINE)
@@ -97,6 +97,8 @@ static int open_reactor(struct kn_runtime *runtime, uint32_t index, const struct
     kn_park_init(&reactor->park);
     kn_mailbox_init(&reactor->outside);
     kn_balance_seat_init(&reactor->seat, &runtime->balance, index, index + 1);
+    /* Looks busy until it runs, so that nobody sends it work that would lie there. */
+    kn_balance_publish(&reactor->seat, kn_balance_load_word(reactor->queue.movable, 0));
     reactor->returned = calloc(runtime->count, sizeof(reactor->returned[0]));
     reactor->askers = calloc(runtime->count * LOOK_MESSAGES_MAX, sizeof(reactor->askers[0]));
     if (!reactor->returned || !reactor->askers)
@@ -176,7 +178,10 @@ static int open_balance(struct kn_runtime *runtime, const struct kn_placement *p
     struct kn_topology topology;
     bool known = kn_topology_open(&topology) == 0;
     struct distances distances = {.topology = known ? &topology : NULL, .placement = placement};
-    struct kn_balance_options options = {.turn_tasks = runtime->options.turn_tasks};
+    /* What is published of a queue's length ends there: longer turns are balanced like the longest it can tell. */
+    uint32_t turn_tasks = runtime->options.turn_tasks;
+    struct kn_balance_options options = {
+        .turn_tasks = turn_tasks < KN_BALANCE_SATURATED ? turn_tasks : KN_BALANCE_SATURATED - 1};
     int result = kn_balance_open(&runtime->balance, (uint32_t)runtime->count, distance, &distances, &options);
     if (known)
         kn_topology_close(&topology);
