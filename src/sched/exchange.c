@@ -184,7 +184,7 @@ void kn_reactor_shed(struct kn_reactor *reactor)
     uint32_t count;
     for (uint32_t i = 0; i < reactor->seat.balance->options.sheds_max; i++) {
         size_t to = kn_balance_target(&reactor->seat, queue->waiting, queue->movable, reactor->last_polls,
-                                      reactor->turn_was_full, &class, &count);
+                                      reactor->turn_was_full && i == 0, &class, &count);
         if (to == KN_BALANCE_NONE)
             return;
         count = give(reactor, to, class, count);
@@ -192,9 +192,9 @@ void kn_reactor_shed(struct kn_reactor *reactor)
     }
 }
 
-bool kn_reactor_ask(struct kn_reactor *reactor)
+bool kn_reactor_ask(struct kn_reactor *reactor, uint32_t waiting)
 {
-    size_t victim = kn_balance_victim(&reactor->seat, 0);
+    size_t victim = kn_balance_victim(&reactor->seat, waiting);
     if (victim == KN_BALANCE_NONE)
         return false;
     kn_counter_add(&reactor->counters.steals_asked, 1);

@@ -12,6 +12,12 @@
 /* One poll in so many is timed. A power of two. */
 enum { TIMED_POLLS = 16 };
 
+/* Within a turn the load is published after so many polls. A power of two. */
+enum { PUBLISHED_POLLS = 8 };
+
+/* One in so many turns that will run all there is asks for more beforehand: looking costs a line of another core. */
+enum { LEAN_TURNS = 16 };
+
 /* Idle turns before the first question to others, and most between two. */
 enum { ASK_FIRST = 32, ASK_LAST = 4096 };
 
@@ -234,6 +240,8 @@ static void poll_tasks(struct kn_reactor *reactor)
             if (KN_UNLIKELY(reactor->asker_count > 0))
                 kn_reactor_answer(reactor);
         }
+        if ((reactor->turn_polls & (PUBLISHED_POLLS - 1)) == 0 && reactor->queue.classes != 0)
+            kn_reactor_publish(reactor, __builtin_ctz(reactor->queue.classes));
         if (time_is_over(reactor)) {
             reactor->turn_was_full = true;
             return;
@@ -250,6 +258,18 @@ static void poll_isolated(struct kn_reactor *reactor)
     poll_tasks(reactor);
 }
 
+/* Asks for work before it is needed, now and then, so that the answer comes while what is left runs. */
+static void ask_early(struct kn_reactor *reactor)
+{
+    if (!reactor->balances || !(reactor->roles & KN_ROLE_TASK) || reactor->turn_number % LEAN_TURNS != 0)
+        return;
+    uint32_t waiting = 0;
+    for (unsigned class = 0; class < KN_PRIORITY_CLASSES; class ++)
+        waiting += reactor->queue.waiting[class];
+    if (waiting <= reactor->last_polls)
+        kn_reactor_ask(reactor, waiting);
+}
+
 static unsigned run_tasks(struct kn_reactor *reactor)
 {
     if (reactor->queue.classes == 0)
@@ -258,6 +278,7 @@ static unsigned run_tasks(struct kn_reactor *reactor)
     reactor->turn_polls = 0;
     reactor->turn_end_ns = reactor->now_ns + reactor->turn_ns;
     kn_reactor_publish(reactor, __builtin_ctz(reactor->queue.classes));
+    ask_early(reactor);
     if (reactor->isolates_panics)
         poll_isolated(reactor);
     else
@@ -329,7 +350,7 @@ static void look_for_work(struct kn_reactor *reactor)
     if (!reactor->balances || !(reactor->roles & KN_ROLE_TASK) || reactor->idle_turns < reactor->next_ask)
         return;
     uint32_t wait = reactor->next_ask < ASK_FIRST ? ASK_FIRST : reactor->next_ask;
-    kn_reactor_ask(reactor);
+    kn_reactor_ask(reactor, 0);
     reactor->next_ask = reactor->idle_turns + (wait < ASK_LAST ? wait : ASK_LAST);
 }
 
@@ -345,7 +366,7 @@ static void note_idle(struct kn_reactor *reactor)
 /* Whether there is something that a message or the clock does not announce. */
 static bool has_work(struct kn_reactor *reactor)
 {
-    bool asks = reactor->balances && (reactor->roles & KN_ROLE_TASK) && kn_reactor_ask(reactor);
+    bool asks = reactor->balances && (reactor->roles & KN_ROLE_TASK) && kn_reactor_ask(reactor, 0);
     return kn_reactor_look(reactor) > 0 || reactor->asker_count > 0 || reactor->queue.classes != 0 || asks ||
            atomic_load_explicit(&reactor->stop, memory_order_relaxed);
 }

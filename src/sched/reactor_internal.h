@@ -138,8 +138,8 @@ void kn_reactor_publish(struct kn_reactor *reactor, int running);
 /* After a turn: gives to others what will wait for long. */
 void kn_reactor_shed(struct kn_reactor *reactor);
 
-/* Asks another for work, if there is one to ask. Whether one was asked. */
-bool kn_reactor_ask(struct kn_reactor *reactor);
+/* Asks another for work, if there is one that has much more than the `waiting` here. Whether one was asked. */
+bool kn_reactor_ask(struct kn_reactor *reactor, uint32_t waiting);
 
 /* ---- task.c ---- */
 
