@@ -17,7 +17,7 @@ configure_file(${CMAKE_CURRENT_LIST_DIR}/kernel.pc.in ${PROJECT_BINARY_DIR}/kern
 install(FILES ${PROJECT_BINARY_DIR}/kernel.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
 
 if(KN_BUILD_PROGRAMS)
-  foreach(program server client console kernel-topology)
+  foreach(program server client console kernel-topology kernel-top)
     install(FILES ${PROJECT_SOURCE_DIR}/docs/man/${program}.1 DESTINATION ${CMAKE_INSTALL_MANDIR}/man1)
     install(FILES ${PROJECT_SOURCE_DIR}/completions/kernel.bash RENAME ${program}
       DESTINATION ${CMAKE_INSTALL_DATADIR}/bash-completion/completions)

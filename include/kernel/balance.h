@@ -7,11 +7,11 @@
  * nothing after kn_balance_open and takes a bounded number of steps, whatever the number of cores, so that the very
  * same functions run in the reactor and in a simulation that is repeated exactly.
  *
- * What it guarantees where the published words are true: no transfer leaves its receiver with more than its giver in
- * the classes that stand before what was moved, so that transfers alone come to rest (below); and no task that is more
- * urgent than those given waits at the giver for longer than its next turn. Words are a moment old and several cores
- * may choose one target at once; what then goes wrong is bounded by what is in flight, and tests/test_balance.c
- * measures it.
+ * What it guarantees where the published words are true: no transfer leaves its receiver with more than its giver, in
+ * the classes that stand before what was moved or, for a thief that has nothing, in all, so that transfers alone come
+ * to rest (below); and no task that is more urgent than those given waits at the giver for longer than its next turn.
+ * Words are a moment old and several cores may choose one target at once; what then goes wrong is bounded by what is in
+ * flight, and tests/test_balance_simulation.c measures it.
  *
  * How it works. Each core publishes one word: how many tasks wait in each class, and what it runs. It is in a cache
  * line of its own; others read it whenever they like.
@@ -79,6 +79,7 @@ enum kn_balance_rest {
 /** What one core publishes, on memory that no other core writes. */
 struct kn_balance_cell {
     KN_OWNED _Atomic uint64_t load; /**< kn_balance_load_word */
+    _Atomic uint64_t number;        /**< how often it has changed: it may have been the same before */
 };
 
 /** How far it is from one core to another: any measure, larger is farther. `context` is the caller's. */
@@ -90,10 +91,9 @@ struct kn_balance_options {
     uint32_t moved_max;   /**< most tasks of one transfer; 0: 256 */
     uint32_t look_near;   /**< nearest cores looked at in one try; 0: 8 */
     uint32_t look_random; /**< cores looked at that chance picks among all others; 0: 8. Both together: 64 at most */
-    uint32_t
-        look_tasks; /**< tasks after which a turn ends if a message has come; turn_tasks: never before its end; 0: 8 */
-    uint32_t asks_max;  /**< most cores that a thief has asked and not heard of; 0: 4. At most 8 */
-    uint32_t sheds_max; /**< most transfers that a reactor sends unasked between two turns; 0: 16 */
+    uint32_t look_tasks;  /**< tasks after which a message ends a turn; turn_tasks: nothing does; 0: 8 */
+    uint32_t asks_max;    /**< most cores that a thief has asked and not heard of; 0: 4. At most 8 */
+    uint32_t sheds_max;   /**< most transfers that a reactor sends unasked between two turns; 0: 16 */
 };
 
 /**
@@ -117,7 +117,7 @@ enum {
 
 /** A transfer that its receiver may not have published yet. Private. */
 struct kn_balance_sent {
-    uint64_t load;   /* what the receiver published when it was sent */
+    uint64_t number; /* of what the receiver had published when it was sent */
     uint32_t count;  /* tasks */
     uint32_t look;   /* the seat's, when it was sent */
     uint16_t target; /* core */
@@ -194,7 +194,9 @@ KN_INLINE void kn_balance_publish(struct kn_balance_seat *seat, uint64_t word)
     if (word == seat->published)
         return;
     seat->published = word;
-    atomic_store_explicit(&seat->balance->cells[seat->self].load, word, memory_order_relaxed);
+    struct kn_balance_cell *cell = &seat->balance->cells[seat->self];
+    atomic_store_explicit(&cell->load, word, memory_order_relaxed);
+    kn_counter_add(&cell->number, 1);
 }
 
 /** What a core has published; a moment old. Any thread. */
@@ -247,7 +249,7 @@ uint32_t kn_balance_share(const struct kn_balance_options *options, const uint32
  * that goes to one core that is idle or parked: tasks that start anew for ever are spread as well.
  *
  * Call it with the counts that are left until it answers none, up to options.sheds_max times, `full` only the first.
- * Notes what was sent: a target counts as having it until its word has changed or 256 more calls have been made.
+ * Notes what was sent: a target counts as having it until its word has changed or 64 more calls have been made.
  *
  * @param waiting, movable, budget as for kn_balance_share.
  * @param class of those to send. @param count how many, 1..options.moved_max. Both untouched when it answers none.

@@ -43,6 +43,7 @@
 #include <kernel/task.h>
 #include <kernel/tcp.h>
 #include <kernel/timer.h>
+#include <kernel/top.h>
 #include <kernel/topology.h>
 #include <kernel/trace.h>
 #include <kernel/version.h>

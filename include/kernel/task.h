@@ -136,7 +136,7 @@ KN_INLINE void kn_task_init(struct kn_task *task, const struct kn_task_type *typ
 /** Zeroes a task in fresh memory of the caller's own, then as kn_task_init. */
 KN_INLINE void kn_task_create(struct kn_task *task, const struct kn_task_type *type, unsigned class)
 {
-    *task = (struct kn_task){0};
+    *task = (struct kn_task){.flags = 0};
     kn_task_init(task, type, class);
 }
 

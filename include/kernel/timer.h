@@ -154,6 +154,7 @@ struct kn_timer_slot {
 struct kn_timer_wheel {
     uint64_t tick;                      /* where the wheel stands: nothing before is left */
     uint64_t now_tick;                  /* the time it is on its way to */
+    uint64_t next_tick;                 /* the first that is left for a timer armed now */
     uint64_t last_tick;                 /* greatest there is; stands for never */
     uint64_t now_ns;                    /* as told */
     uint64_t overruns;                  /* of the timer whose callback runs */
@@ -251,7 +252,10 @@ KN_INLINE uint64_t kn_timer_deadline_ns(const struct kn_timer *timer)
     return timer->deadline_ns;
 }
 
-/** The wheel in which it was armed. The owner, or the thread that has cancelled it until the owner is told. */
+/**
+ * The wheel in which it was armed last. Any thread that has cancelled it, or seen that it was armed, as long as it is
+ * not armed in another one.
+ */
 KN_INLINE struct kn_timer_wheel *kn_timer_wheel_of(const struct kn_timer *timer)
 {
     return timer->wheel;

@@ -42,26 +42,26 @@
 
 /** What is known of a reactor. Those said to be of now may fall, all others only grow. */
 struct kn_top_reactor {
-    int64_t unit;                  /**< processing unit it was placed on, or -1 */
-    uint32_t roles;                /**< of enum kn_role */
-    bool is_parked;                /**< now: sleeps */
-    uint64_t turns;                /**< taken, idle ones not counted */
-    uint64_t polls;                /**< of tasks */
-    uint64_t finished;             /**< tasks done */
-    uint64_t panics;               /**< tasks given up */
-    uint64_t parks;                /**< times it went to sleep */
-    uint64_t busy_ns;              /**< in turns that were not idle and have ended */
-    uint64_t steals_asked;         /**< requests to others */
-    uint64_t steals_empty;         /**< answered with nothing */
-    uint64_t tasks_taken;          /**< that came by the balance */
-    uint64_t tasks_given;          /**< in answer to requests */
-    uint64_t tasks_shed;           /**< unasked */
-    uint64_t bus_full;             /**< sends that had to be held back */
-    uint64_t timers;               /**< now: armed */
-    uint64_t timers_fired;         /**< expiries */
-    uint64_t pool_used;            /**< now: objects of the pool in use */
-    uint64_t pool_capacity;        /**< objects of the pool */
-    uint64_t pool_empty;           /**< acquisitions that found none */
+    int64_t unit;                          /**< processing unit it was placed on, or -1 */
+    uint32_t roles;                        /**< of enum kn_role */
+    bool is_parked;                        /**< now: sleeps */
+    uint64_t turns;                        /**< taken, idle ones not counted */
+    uint64_t polls;                        /**< of tasks */
+    uint64_t finished;                     /**< tasks done */
+    uint64_t panics;                       /**< tasks given up */
+    uint64_t parks;                        /**< times it went to sleep */
+    uint64_t busy_ns;                      /**< in turns that were not idle and have ended */
+    uint64_t steals_asked;                 /**< requests to others */
+    uint64_t steals_empty;                 /**< answered with nothing */
+    uint64_t tasks_taken;                  /**< that came by the balance */
+    uint64_t tasks_given;                  /**< in answer to requests */
+    uint64_t tasks_shed;                   /**< unasked */
+    uint64_t bus_full;                     /**< sends that had to be held back */
+    uint64_t timers;                       /**< now: armed */
+    uint64_t timers_fired;                 /**< expiries */
+    uint64_t pool_used;                    /**< now: objects of the pool in use */
+    uint64_t pool_capacity;                /**< objects of the pool */
+    uint64_t pool_empty;                   /**< acquisitions that found none */
     uint64_t waiting[KN_PRIORITY_CLASSES]; /**< now, at the end of its last turn: tasks in the queue of each class */
     uint64_t received[KN_BUS_KINDS];       /**< messages of each kind */
     uint64_t poll_times[KN_REACTOR_TIMES]; /**< histogram of polls, see KN_REACTOR_TIMES */

@@ -73,7 +73,7 @@ KN_INLINE void kn_trace_add(struct kn_trace *trace, enum kn_trace_kind kind, uin
  * Writes what is recorded of all reactors as Chrome trace JSON: an object with "traceEvents", one a line, a row a
  * reactor, times in microseconds of CLOCK_MONOTONIC. Polls, sleeps, and input and output are spans; timers, tasks taken
  * and given, and panics are instants with a count. "otherData" says how many events there were and how many of them
- * were overwritten. Both the first and the last line begin with a brace, and the last is nothing else.
+ * were overwritten. The first line begins with a brace, the last one is nothing but a brace.
  *
  * Any thread, while the reactors run; what is recorded after the call began may be left out. It allocates nothing; the
  * file is flushed and stays the caller's.
@@ -86,5 +86,8 @@ int kn_runtime_trace_write(const struct kn_runtime *runtime, FILE *file);
  * Without effect where the runtime was opened without room for events.
  */
 void kn_runtime_trace(struct kn_runtime *runtime, bool on);
+
+/** Events kept for each reactor; 0: none are recorded. Any thread. */
+size_t kn_runtime_trace_events(const struct kn_runtime *runtime);
 
 #endif

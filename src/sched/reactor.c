@@ -293,7 +293,11 @@ static int serve_io(struct kn_reactor *reactor, uint64_t interval_ns)
     if (!io->poll || reactor->now_ns - reactor->io_looked_ns < interval_ns)
         return 0;
     reactor->io_looked_ns = reactor->now_ns;
-    return io->poll(io->context, 0);
+    uint64_t start_ns = is_tracing(reactor) ? read_clock(reactor) : 0;
+    int result = io->poll(io->context, 0);
+    if (start_ns != 0 && result > 0)
+        kn_trace_add(&reactor->trace, KN_TRACE_IO, start_ns, read_clock(reactor) - start_ns, NULL, NULL);
+    return result;
 }
 
 /* Takes what its input and output answered: the end of it, or an error. Whether anything was done. */

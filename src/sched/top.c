@@ -19,6 +19,12 @@
         .offset = offsetof(struct kn_top_reactor, name), .count = (number)                                             \
     }
 
+/* What is no counter of the reactor's own; take_reactor knows where it is from. */
+#define ELSEWHERE(name)                                                                                                \
+    {                                                                                                                  \
+        .key = #name, .counter_offset = SIZE_MAX, .offset = offsetof(struct kn_top_reactor, name), .count = 1          \
+    }
+
 const struct kn_top_field kn_top_fields[KN_TOP_FIELDS] = {
     FIELD(turns, 1),
     FIELD(polls, 1),
@@ -32,10 +38,10 @@ const struct kn_top_field kn_top_fields[KN_TOP_FIELDS] = {
     FIELD(tasks_given, 1),
     FIELD(tasks_shed, 1),
     FIELD(bus_full, 1),
-    FIELD(timers, 1),
-    FIELD(timers_fired, 1),
+    ELSEWHERE(timers),
+    ELSEWHERE(timers_fired),
     FIELD(pool_used, 1),
-    {.key = "pool_capacity", .counter_offset = SIZE_MAX, .offset = offsetof(struct kn_top_reactor, pool_capacity), .count = 1},
+    ELSEWHERE(pool_capacity),
     FIELD(pool_empty, 1),
     FIELD(waiting, KN_PRIORITY_CLASSES),
     FIELD(received, KN_BUS_KINDS),
@@ -78,6 +84,9 @@ static void take_reactor(struct kn_top_reactor *taken, const struct kn_reactor *
         for (size_t i = 0; i < field->count; i++)
             kn_top_values(taken, field)[i] = kn_counter_read(&counter[i]);
     }
+    const struct kn_timer_counters *timers = kn_reactor_timer_counters(reactor);
+    taken->timers = kn_counter_read(&timers->live);
+    taken->timers_fired = kn_counter_read(&timers->fired);
     taken->pool_capacity = reactor->pool.capacity;
 }
 

@@ -7,13 +7,13 @@
 #include <kernel/top.h>
 
 struct kn_top_field {
-    const char *key;          /* in JSON */
-    size_t counter_offset;    /* in struct kn_reactor_counters; SIZE_MAX: no counter */
-    size_t offset;            /* in struct kn_top_reactor */
-    size_t count;             /* numbers, one behind the other */
+    const char *key;       /* in JSON */
+    size_t counter_offset; /* in struct kn_reactor_counters; SIZE_MAX: no counter */
+    size_t offset;         /* in struct kn_top_reactor */
+    size_t count;          /* numbers, one behind the other */
 };
 
-enum { KN_TOP_FIELDS = 21 };
+enum { KN_TOP_FIELDS = 20 };
 extern const struct kn_top_field kn_top_fields[KN_TOP_FIELDS];
 
 KN_INLINE uint64_t *kn_top_values(struct kn_top_reactor *reactor, const struct kn_top_field *field)

@@ -139,7 +139,8 @@ static void write_event(FILE *file, int process, uint32_t reactor, const struct 
 static void write_reactor_name(FILE *file, int process, const struct kn_reactor *reactor)
 {
     const char *separator = " ";
-    fprintf(file, ",\n{\"name\":\"thread_name\",\"ph\":\"M\",\"pid\":%d,\"tid\":%" PRIu32 ",\"args\":{\"name\":\"reactor-%u",
+    fprintf(file,
+            ",\n{\"name\":\"thread_name\",\"ph\":\"M\",\"pid\":%d,\"tid\":%" PRIu32 ",\"args\":{\"name\":\"reactor-%u",
             process, reactor->index, reactor->index);
     for (uint32_t role = KN_ROLE_CONTROL; role <= KN_ROLE_TASK; role <<= 1) {
         if (!(reactor->roles & role))
@@ -175,6 +176,11 @@ static void write_reactor(FILE *file, int process, const struct kn_reactor *reac
     tally->overwritten += end - written;
 }
 
+size_t kn_runtime_trace_events(const struct kn_runtime *runtime)
+{
+    return runtime->options.trace_events;
+}
+
 int kn_runtime_trace_write(const struct kn_runtime *runtime, FILE *file)
 {
     if (runtime->options.trace_events == 0)
@@ -193,7 +199,9 @@ int kn_runtime_trace_write(const struct kn_runtime *runtime, FILE *file)
         uint64_t end = atomic_load_explicit(&runtime->reactors[i]->trace.end, memory_order_acquire);
         write_reactor(file, process, runtime->reactors[i], end, &tally);
     }
-    fprintf(file, "\n],\"otherData\":{\"clock\":\"CLOCK_MONOTONIC\",\"recorded\":%" PRIu64 ",\"overwritten\":%" PRIu64 "}\n}\n",
+    fprintf(file,
+            "\n],\"otherData\":{\"clock\":\"CLOCK_MONOTONIC\",\"recorded\":%" PRIu64 ",\"overwritten\":%" PRIu64
+            "}\n}\n",
             tally.recorded, tally.overwritten);
     bool has_failed = fflush(file) != 0 || ferror(file);
     funlockfile(file);
