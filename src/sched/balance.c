@@ -14,8 +14,8 @@ enum {
     LOOK_TASKS_DEFAULT = 8,
     ASKS_MAX_DEFAULT = 4,
     SHEDS_MAX_DEFAULT = 16,
-    /* Looks after which a transfer counts as published: a word can change and be the same again in between. */
-    SENT_LOOKS = 256,
+    /* Looks after which a transfer counts as published: what came and was run in between changes no word. */
+    SENT_LOOKS = 64,
     /* A transfer unasked is worth its message from this part of a turn on. */
     WORTH_DIVISOR = 8,
     /* Counts of tasks above this are taken for it, so that products of two fit into 64 bits. */
@@ -92,6 +92,7 @@ int kn_balance_open(struct kn_balance *balance, uint32_t count, kn_balance_dista
     }
     for (uint32_t core = 0; core < count; core++) {
         atomic_init(&balance->cells[core].load, 0);
+        atomic_init(&balance->cells[core].number, 0);
         sort_order(balance, core, distance, context, neighbours);
     }
     free(neighbours);
@@ -197,7 +198,7 @@ size_t kn_balance_victim(struct kn_balance_seat *seat, uint32_t waiting)
         uint64_t word = kn_balance_load(seat->balance, core);
         uint32_t there = waiting_up_to(word, KN_PRIORITY_CLASSES - 1);
         bool much = there > options->turn_tasks;
-        bool sensible = there >= 2 && (there / 2 > waiting || is_saturated(word));
+        bool sensible = there / 2 > waiting || is_saturated(word);
         if (!sensible || (victim != KN_BALANCE_NONE && !much) || asked_index(seat, core) < seat->asked_count)
             continue;
         victim = core;
@@ -277,15 +278,21 @@ uint32_t kn_balance_share(const struct kn_balance_options *options, const uint32
     return count;
 }
 
+static uint64_t published_number(const struct kn_balance_seat *seat, uint32_t core)
+{
+    return kn_counter_read(&seat->balance->cells[core].number);
+}
+
 /* Tasks of `class` or more urgent that this core has sent to `core` and that the word does not show yet. */
-static uint32_t underway(struct kn_balance_seat *seat, uint32_t core, unsigned class, uint64_t word)
+static uint32_t underway(struct kn_balance_seat *seat, uint32_t core, unsigned class)
 {
     uint32_t count = 0;
+    uint64_t number = published_number(seat, core);
     for (uint32_t i = seat->sent_count; i-- > 0;) {
         const struct kn_balance_sent *sent = &seat->sent[i];
         if (sent->target != core)
             continue;
-        if (sent->load != word || seat->look - sent->look > SENT_LOOKS)
+        if (sent->number != number || seat->look - sent->look > SENT_LOOKS)
             seat->sent[i] = seat->sent[--seat->sent_count];
         else if (sent->class <= class)
             count += sent->count;
@@ -317,7 +324,6 @@ static enum fitness fitness_of(uint64_t word, unsigned class, uint32_t there)
 /* What one look around found. */
 struct outlook {
     size_t target;
-    uint64_t word;   /* the target's */
     uint64_t mean;   /* tasks up to the class, of the cores looked at and this one */
     uint64_t excess; /* of those above the mean, together */
 };
@@ -333,14 +339,13 @@ static struct outlook look_around(struct kn_balance_seat *seat, unsigned class, 
     for (uint32_t i = 0; i < looks; i++) {
         uint32_t core = look_at(seat, i);
         uint64_t word = kn_balance_load(seat->balance, core);
-        there[i] = waiting_up_to(word, class) + underway(seat, core, class, word);
+        there[i] = waiting_up_to(word, class) + underway(seat, core, class);
         enum fitness fitness = fitness_of(word, class, there[i]);
         sum += there[i];
         if (fitness >= limit)
             continue;
         limit = fitness;
         outlook.target = core;
-        outlook.word = word;
     }
     outlook.mean = sum / (looks + 1);
     outlook.excess = ahead > outlook.mean ? ahead - outlook.mean : 0;
@@ -387,7 +392,7 @@ size_t kn_balance_target(struct kn_balance_seat *seat, const uint32_t waiting[KN
         return KN_BALANCE_NONE;
     *class = from;
     *count = part;
-    note_sent(seat, &(struct kn_balance_sent){.load = outlook.word,
+    note_sent(seat, &(struct kn_balance_sent){.number = published_number(seat, (uint32_t)outlook.target),
                                               .count = part,
                                               .look = seat->look,
                                               .target = (uint16_t)outlook.target,

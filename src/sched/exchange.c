@@ -139,7 +139,7 @@ void kn_reactor_answer(struct kn_reactor *reactor)
     for (; reactor->asker_count > 0; reactor->asker_count--) {
         uint32_t asker = reactor->askers[reactor->asker_count - 1];
         unsigned class = 0;
-        uint32_t count = kn_balance_share(&balance->options, queue->waiting, queue->movable, reactor->last_polls,
+        uint32_t count = kn_balance_share(&balance->options, queue->waiting, queue->movable, reactor->budget,
                                           reactor->asker_count, kn_balance_load(balance, asker), &class);
         count = give(reactor, asker, class, count);
         kn_counter_add(&reactor->counters.tasks_given, count);
@@ -183,7 +183,7 @@ void kn_reactor_shed(struct kn_reactor *reactor)
     unsigned class;
     uint32_t count;
     for (uint32_t i = 0; i < reactor->seat.balance->options.sheds_max; i++) {
-        size_t to = kn_balance_target(&reactor->seat, queue->waiting, queue->movable, reactor->last_polls,
+        size_t to = kn_balance_target(&reactor->seat, queue->waiting, queue->movable, reactor->budget,
                                       reactor->turn_was_full && i == 0, &class, &count);
         if (to == KN_BALANCE_NONE)
             return;

@@ -266,7 +266,7 @@ static void ask_early(struct kn_reactor *reactor)
     uint32_t waiting = 0;
     for (unsigned class = 0; class < KN_PRIORITY_CLASSES; class ++)
         waiting += reactor->queue.waiting[class];
-    if (waiting <= reactor->last_polls)
+    if (waiting <= reactor->budget)
         kn_reactor_ask(reactor, waiting);
 }
 
@@ -318,7 +318,8 @@ static void end_turn(struct kn_reactor *reactor, uint64_t start_ns, unsigned pol
     kn_counter_add(&counters->turns, 1);
     kn_counter_add(&counters->busy_ns, busy_ns);
     if (polls > 0) {
-        reactor->last_polls = polls;
+        /* What the next turn will run: a whole one, unless time ends it. */
+        reactor->budget = reactor->turn_was_full ? polls : reactor->turn_tasks;
         reactor->clock_mask = busy_ns / polls > LONG_POLL_NS ? 0 : TIMED_POLLS - 1;
     }
     for (unsigned class = 0; class < KN_PRIORITY_CLASSES; class ++)

@@ -53,7 +53,7 @@ struct kn_reactor {
     uint32_t poll_number;
     uint32_t clock_mask; /* a turn's time is looked at when poll_number & clock_mask is 0 */
     uint32_t turn_polls; /* of this turn */
-    uint32_t last_polls; /* of the last turn that had any */
+    uint32_t budget;     /* polls that the next turn is likely to get done */
     uint32_t look_every; /* polls between two looks at the bus */
     uint32_t idle_turns;
     uint32_t next_ask;  /* idle turns before the next question */

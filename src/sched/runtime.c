@@ -43,7 +43,8 @@ static int check(const struct kn_runtime_options *options)
 {
     if (options->pool_task_bytes < sizeof(struct kn_task) || options->turn_ns < 0 || options->io_interval_ns < 0 ||
         (options->trace_events > 0 && !kn_is_power_of_two(options->trace_events)) ||
-        options->pool_tasks > SIZE_MAX / KN_BALANCE_CORES_MAX / options->pool_task_bytes || options->clock > KN_REACTOR_CLOCK_COARSE)
+        options->pool_tasks > SIZE_MAX / KN_BALANCE_CORES_MAX / options->pool_task_bytes ||
+        options->clock > KN_REACTOR_CLOCK_COARSE)
         return -EINVAL;
     for (unsigned class = 0; class < KN_PRIORITY_CLASSES; class ++)
         if (options->order[class] > KN_ORDER_DEADLINE)
@@ -64,7 +65,7 @@ static int open_trace(struct kn_trace *trace, size_t events)
 
 static void apply_options(struct kn_reactor *reactor, const struct kn_runtime_options *options)
 {
-    reactor->turn_tasks = reactor->last_polls = options->turn_tasks;
+    reactor->turn_tasks = reactor->budget = options->turn_tasks;
     reactor->turn_timers = options->turn_timers;
     reactor->guard_turns = options->guard_turns;
     reactor->turn_ns = (uint64_t)options->turn_ns;
@@ -180,8 +181,8 @@ static int open_balance(struct kn_runtime *runtime, const struct kn_placement *p
     struct distances distances = {.topology = known ? &topology : NULL, .placement = placement};
     /* What is published of a queue's length ends there: longer turns are balanced like the longest it can tell. */
     uint32_t turn_tasks = runtime->options.turn_tasks;
-    struct kn_balance_options options = {
-        .turn_tasks = turn_tasks < KN_BALANCE_SATURATED ? turn_tasks : KN_BALANCE_SATURATED - 1};
+    struct kn_balance_options options = {.turn_tasks =
+                                             turn_tasks < KN_BALANCE_SATURATED ? turn_tasks : KN_BALANCE_SATURATED - 1};
     int result = kn_balance_open(&runtime->balance, (uint32_t)runtime->count, distance, &distances, &options);
     if (known)
         kn_topology_close(&topology);
