@@ -79,11 +79,13 @@ struct kn_runtime_options {
 /** Input and output of a reactor, which lies in a layer above. Both are needed. */
 struct kn_reactor_io {
     void *context; /**< handed to both */
-    /** Serves what is ready, waiting up to `timeout_ns` for it (0: not at all; negative: for ever).
+    /** Serves what is ready, waiting up to `timeout_ns` for it (0: not at all; negative: for ever). Time in a call that
+     * may wait counts as sleep: one that had to wait had better return as soon as something is ready, and serve it when
+     * it is called next, which is at once.
      * @return how much was done, 0 for nothing; -ESHUTDOWN when there will be nothing any more; another -errno, which
      * ends the reactor's run. */
     int (*poll)(void *context, int64_t timeout_ns);
-    /** Ends a poll that waits, or the next one. From any thread. */
+    /** Ends a poll that waits, or the next one that would. From any thread. */
     void (*wake)(void *context);
 };
 
@@ -189,7 +191,8 @@ int kn_reactor_arm(struct kn_reactor *reactor, struct kn_timer *timer, uint64_t 
 
 /**
  * Cancels a timer, on whichever reactor of this thread's runtime it is armed. After 0 it does not fire. One of another
- * reactor must have been made with KN_TIMER_SHARED, and its memory stays until kn_timer_is_idle.
+ * reactor must have been made with KN_TIMER_SHARED and be armed on that one for its whole life; its memory stays until
+ * kn_timer_is_idle.
  *
  * @return 0; -EALREADY when it is not armed or fires already; -EAGAIN when the bus is full, nothing is changed then;
  * -EPERM for another reactor's that is not shared, and on a thread that runs no reactor.

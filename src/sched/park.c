@@ -17,15 +17,16 @@ static bool membarrier(int command)
     return syscall(SYS_membarrier, command, 0, 0) == 0;
 }
 
-static void pay_here(struct kn_park *park)
+/* Has those who send pay for the barrier. Whether they did before. */
+static bool pay_here(struct kn_park *park)
 {
-    atomic_fetch_or_explicit(&park->word, KN_PARK_NO_MEMBARRIER, memory_order_relaxed);
+    return atomic_fetch_or_explicit(&park->word, KN_PARK_NO_MEMBARRIER, memory_order_relaxed) & KN_PARK_NO_MEMBARRIER;
 }
 
 void kn_park_init(struct kn_park *park)
 {
     if (!membarrier(MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED))
-        pay_here(park);
+        (void)pay_here(park);
 }
 
 void kn_park_set_io(struct kn_park *park, const struct kn_reactor_io *io)
@@ -57,14 +58,14 @@ void kn_park_wake(struct kn_park *park)
     atomic_fetch_sub_explicit(&park->word, KN_PARK_WAKER, memory_order_release);
 }
 
-void kn_park_begin(struct kn_park *park)
+bool kn_park_begin(struct kn_park *park)
 {
     /* Acquire-release pairs with kn_park_wake: what was sent before a wake-up that came earlier is seen by the look
      * that follows; `io` was written before whoever takes PARKED out reads it. */
     atomic_fetch_or_explicit(&park->word, KN_PARKED, memory_order_acq_rel);
-    /* Also where the bit is set, for those who have not seen it yet. */
-    if (!membarrier(MEMBARRIER_CMD_PRIVATE_EXPEDITED))
-        pay_here(park);
+    /* Also where the bit is set, for those who have not seen it yet. Refused only now, as where memory is short, the
+     * bit comes too late for whoever is sending at this moment. */
+    return membarrier(MEMBARRIER_CMD_PRIVATE_EXPEDITED) || pay_here(park);
 }
 
 static int64_t timeout_until(uint64_t until_ns)

@@ -41,8 +41,9 @@ KN_INLINE void kn_park_notify(struct kn_park *park)
         kn_park_wake(park);
 }
 
-/* Announces the sleep. Afterwards the caller looks at everything once more, then sleeps or ends. */
-void kn_park_begin(struct kn_park *park);
+/* Announces the sleep. Afterwards the caller looks at everything once more, then sleeps or ends. Whether everybody will
+ * see it: otherwise the caller must not sleep this time. */
+bool kn_park_begin(struct kn_park *park);
 
 /* Sleeps until woken, or until a point in time of the monotonic clock; not at all when it was woken since the begin. A
  * signal ends it early. @return what its input and output answered, 0 without any. */

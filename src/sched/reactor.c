@@ -117,6 +117,9 @@ static enum kn_task_status answer_cancel(struct kn_reactor *reactor, struct kn_t
 {
     if (!task->type->cancelled)
         return KN_TASK_DONE;
+    /* Acquire pairs with the release in kn_task_cancel, also where the task counted as running and nothing was taken:
+     * the hook sees what was written before. */
+    (void)atomic_load_explicit(&task->state, memory_order_acquire);
     task->flags |= KN_TASK_STAYS;
     return task->type->cancelled(task, reactor);
 }
@@ -392,9 +395,9 @@ static bool park(struct kn_reactor *reactor, int64_t timeout_ns)
     if (until_ns <= reactor->now_ns)
         return false;
     kn_reactor_publish(reactor, KN_BALANCE_PARKED);
-    kn_park_begin(&reactor->park);
+    bool is_announced = kn_park_begin(&reactor->park);
     int result = 0;
-    if (!has_work(reactor)) {
+    if (is_announced && !has_work(reactor)) {
         uint64_t start_ns = reactor->now_ns;
         kn_counter_add(&reactor->counters.parks, 1);
         atomic_store_explicit(&reactor->counters.is_parked, 1, memory_order_relaxed);
@@ -446,7 +449,7 @@ int kn_reactor_turn(struct kn_reactor *reactor, int64_t timeout_ns)
         reactor->idle_turns = 0;
     } else {
         note_idle(reactor);
-        done = timeout_ns != 0 && park(reactor, timeout_ns);
+        done = timeout_ns != 0 && reactor->io_error == 0 && park(reactor, timeout_ns);
     }
     return reactor->io_error < 0 ? reactor->io_error : done;
 }
@@ -461,6 +464,8 @@ int kn_reactor_run(struct kn_reactor *reactor)
         }
         note_idle(reactor);
         look_for_work(reactor);
+        if (reactor->io_error < 0)
+            break;
         if ((int64_t)(reactor->now_ns - reactor->idle_since_ns) < reactor->spin_ns)
             kn_cpu_relax();
         else if (park(reactor, -1))

@@ -75,10 +75,13 @@ static int cancel_there(struct kn_reactor *here, struct kn_timer *timer)
     struct kn_bus_ring *ring = kn_bus_ring(here->bus, here->index, there->index);
     struct kn_span span;
     int result = kn_bus_ring_claim(&ring->producer, 1, &span);
-    if (result == 0)
-        result = kn_timer_try_cancel(timer);
     if (result < 0)
         return result;
+    result = kn_timer_try_cancel(timer);
+    if (result < 0) {
+        (void)kn_bus_ring_publish(&ring->producer, 0); /* gives the claim up */
+        return result;
+    }
     *kn_bus_ring_at(&span, 0) = (struct kn_bus_message){.kind = KN_BUS_CANCEL, .first = timer};
     (void)kn_bus_ring_publish(&ring->producer, 1);
     kn_park_notify(&there->park);

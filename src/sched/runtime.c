@@ -109,8 +109,6 @@ static int open_reactor(struct kn_runtime *runtime, uint32_t index, const struct
 
 static void close_reactor(struct kn_reactor *reactor)
 {
-    if (!reactor)
-        return;
     free(reactor->trace.events);
     free(reactor->askers);
     free(reactor->returned);
@@ -273,8 +271,9 @@ void kn_runtime_close(struct kn_runtime *runtime)
         join_threads(runtime);
         close_pools(runtime);
         for (size_t i = 0; i < runtime->count; i++) {
-            if (kn_reactor_of_thread == runtime->reactors[i])
-                kn_reactor_leave(runtime->reactors[i]);
+            if (!runtime->reactors[i])
+                continue;
+            kn_reactor_leave(runtime->reactors[i]);
             close_reactor(runtime->reactors[i]);
         }
     }
