@@ -57,6 +57,8 @@ extern const struct bench_suite bench_suite_mpmc;
 extern const struct bench_suite bench_suite_broadcast;
 extern const struct bench_suite bench_suite_pipeline;
 extern const struct bench_suite bench_suite_ipc;
+extern const struct bench_suite bench_suite_timer;
+extern const struct bench_suite bench_suite_task;
 extern const struct bench_suite bench_suite_echo;
 
 /* --- report.c ---------------------------------------------------------------------------------------------- */

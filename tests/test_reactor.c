@@ -328,7 +328,7 @@ static void reactor_counts_what_it_does(void **state)
     uint64_t timed = 0;
     for (unsigned i = 0; i < KN_REACTOR_TIMES; i++)
         timed += REACTORS_COUNTER(runtime, 0, poll_times[i]);
-    assert_int_equal(timed, 160 / 16);
+    assert_int_equal(timed, 160 / 64);
     kn_runtime_close(runtime);
 }
 

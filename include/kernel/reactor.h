@@ -107,7 +107,7 @@ struct kn_reactor_counters {
     _Atomic uint64_t tasks_shed;                   /**< unasked */
     _Atomic uint64_t parks;                        /**< times it went to sleep */
     _Atomic uint64_t pool_empty;                   /**< acquisitions that found none */
-    _Atomic uint64_t poll_times[KN_REACTOR_TIMES]; /**< histogram of one poll in 16 */
+    _Atomic uint64_t poll_times[KN_REACTOR_TIMES]; /**< histogram of one poll in 64 */
     _Atomic uint64_t busy_ns;                      /**< in turns that were not idle; without what they waited */
     _Atomic uint64_t waiting[KN_PRIORITY_CLASSES]; /**< now: tasks in the queue of each class */
     _Atomic uint64_t pool_used;                    /**< now: objects of the pool that are in use */

@@ -4,8 +4,9 @@
  *
  * Use it for whatever a loop must do later or give up on; a reactor has one of its own, other loops open theirs. A
  * handful of deadlines that are never cancelled do as well in a sorted list. It guarantees that a timer never fires
- * before its deadline, nor later than one resolution and one turn of the loop after it; that no call allocates, waits
- * or reads a clock; and that a turn does no more than it is told to, whatever falls due at once.
+ * before its deadline, nor later than one resolution and one turn of the loop after it, while a turn is allowed to do
+ * all that is due; that no turn does more than it is allowed to, whatever falls due at once; and that no call
+ * allocates, waits or reads a clock.
  *
  * How it works. Time is counted in ticks of one resolution, a power of two of nanoseconds. Eleven levels of 64 slots
  * each stand for the digits of a tick in base 64. A timer is in the level of the highest digit in which its tick
@@ -213,7 +214,8 @@ int kn_timer_wheel_cancel(struct kn_timer_wheel *wheel, struct kn_timer *timer);
 
 /**
  * Cancels a shared timer from any thread: one compare-and-exchange decides between this, other calls of this, and the
- * expiry. After 0 no callback of it begins any more; one with a period may be in the midst of one that began before.
+ * expiry. After 0 it never fires: its callback is not called, unless it has a period and a call that was decided before
+ * is under way, which has ended once the timer is idle.
  *
  * The caller who got 0, and nobody else, now has the owner of kn_timer_wheel_of(timer) call kn_timer_wheel_forget,
  * which makes the timer idle. Until then the memory must stay. Lock-free; wait-free for a timer without a period.

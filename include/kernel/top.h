@@ -26,7 +26,7 @@
  *    "timers":N, "timers_fired":N, "pool_used":N, "pool_capacity":N, "pool_empty":N,
  *    "waiting":[8 of N],     tasks in the queue of each class, most urgent first
  *    "received":[8 of N],    messages of each kind, in the order of enum kn_bus_kind
- *    "poll_times":[32 of N], histogram of one poll in 16 (of all while a trace is recorded); see KN_REACTOR_TIMES
+ *    "poll_times":[32 of N], histogram of one poll in 64 (of all while a trace is recorded); see KN_REACTOR_TIMES
  *    "bus_out":[count of N]  messages in the queue to each reactor
  *   }, ...]}
  * @endcode

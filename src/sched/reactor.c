@@ -10,10 +10,10 @@
 #include "reactor_internal.h"
 
 /* One poll in so many is timed. A power of two. */
-enum { TIMED_POLLS = 16 };
+enum { TIMED_POLLS = 64 };
 
-/* Within a turn the load is published after so many polls. A power of two. */
-enum { PUBLISHED_POLLS = 8 };
+/* Between two looks at the loads of others to send them some: each look may cost a line of another core. */
+static const uint64_t SHED_INTERVAL_NS = 5000;
 
 /* One in so many turns that will run all there is asks for more beforehand: looking costs a line of another core. */
 enum { LEAN_TURNS = 16 };
@@ -21,8 +21,9 @@ enum { LEAN_TURNS = 16 };
 /* Idle turns before the first question to others, and most between two. */
 enum { ASK_FIRST = 32, ASK_LAST = 4096 };
 
-/* Where polls take longer than this on average, a turn's time is looked at after each. */
-static const uint64_t LONG_POLL_NS = 2000;
+/* Polls between two looks at the bus, and between two at the clock, by what a poll took on average in the last turn: a
+ * look costs some nanoseconds, and what has come should not wait for longer than about a microsecond. */
+enum { SHORT_POLL_NS = 100, MIDDLE_POLL_NS = 500, LONG_POLL_NS = 2000 };
 
 /* Between two looks at input and output while there is nothing else to do. */
 static const uint64_t IDLE_IO_INTERVAL_NS = 1000;
@@ -87,7 +88,8 @@ static void note_time(struct kn_reactor *reactor, uint64_t duration_ns)
     kn_counter_add(&reactor->counters.poll_times[bucket < KN_REACTOR_TIMES ? bucket : KN_REACTOR_TIMES - 1], 1);
 }
 
-static enum kn_task_status poll_timed(struct kn_reactor *reactor, struct kn_task *task, bool is_traced)
+static __attribute__((noinline)) enum kn_task_status poll_timed(struct kn_reactor *reactor, struct kn_task *task,
+                                                                bool is_traced)
 {
     const char *name = task->type->name; /* the task may be gone afterwards */
     uint64_t start_ns = read_clock(reactor);
@@ -99,7 +101,7 @@ static enum kn_task_status poll_timed(struct kn_reactor *reactor, struct kn_task
     return status;
 }
 
-static void finish(struct kn_reactor *reactor, struct kn_task *task)
+KN_INLINE void finish(struct kn_reactor *reactor, struct kn_task *task)
 {
     struct kn_task_group *group = task->group;
     /* Relaxed: who waits learns of it by the group; a waker that reads it only has nothing to do. */
@@ -113,7 +115,7 @@ static void finish(struct kn_reactor *reactor, struct kn_task *task)
         kn_task_group_done(group);
 }
 
-static enum kn_task_status answer_cancel(struct kn_reactor *reactor, struct kn_task *task)
+static __attribute__((noinline)) enum kn_task_status answer_cancel(struct kn_reactor *reactor, struct kn_task *task)
 {
     if (!task->type->cancelled)
         return KN_TASK_DONE;
@@ -124,7 +126,7 @@ static enum kn_task_status answer_cancel(struct kn_reactor *reactor, struct kn_t
     return task->type->cancelled(task, reactor);
 }
 
-static void run_task(struct kn_reactor *reactor, struct kn_task *task)
+KN_INLINE void run_task(struct kn_reactor *reactor, struct kn_task *task)
 {
     /* A fresh task is running already, and nobody writes its state but to add bits. */
     uint16_t state = atomic_load_explicit(&task->state, memory_order_relaxed);
@@ -220,10 +222,23 @@ static void guard(struct kn_reactor *reactor)
     run_task(reactor, kn_run_queue_take(&reactor->queue, class));
 }
 
-/* Whether the turn's time is over, looked at now and then. */
-static bool time_is_over(struct kn_reactor *reactor)
+/* Whether the turn's time is over. Timers that became due meanwhile fire, as tasks that they wake may be more urgent.
+ */
+static bool look_at_clock(struct kn_reactor *reactor)
 {
-    return (reactor->poll_number & reactor->clock_mask) == 0 && read_clock(reactor) >= reactor->turn_end_ns;
+    update_now(reactor);
+    kn_reactor_advance_timers(reactor);
+    if (reactor->queue.classes != 0)
+        kn_reactor_publish(reactor, __builtin_ctz(reactor->queue.classes));
+    return reactor->now_ns >= reactor->turn_end_ns;
+}
+
+static __attribute__((noinline)) void look_within_turn(struct kn_reactor *reactor)
+{
+    reactor->polls_since_look = 0;
+    kn_reactor_look(reactor);
+    if (KN_UNLIKELY(reactor->asker_count > 0))
+        kn_reactor_answer(reactor);
 }
 
 /* Polls up to the budget. In pieces that end by a panic, too. */
@@ -235,17 +250,12 @@ static void poll_tasks(struct kn_reactor *reactor)
     while (reactor->turn_polls < reactor->turn_tasks && (task = kn_run_queue_pop(&reactor->queue)) != NULL) {
         reactor->turn_polls++;
         reactor->poll_number++;
-        reactor->served_turn[task->class] = reactor->turn_number;
+        if (KN_UNLIKELY(reactor->guard_turns > 0))
+            reactor->served_turn[task->class] = reactor->turn_number;
         run_task(reactor, task);
-        if (++reactor->polls_since_look >= reactor->look_every) {
-            reactor->polls_since_look = 0;
-            kn_reactor_look(reactor);
-            if (KN_UNLIKELY(reactor->asker_count > 0))
-                kn_reactor_answer(reactor);
-        }
-        if ((reactor->turn_polls & (PUBLISHED_POLLS - 1)) == 0 && reactor->queue.classes != 0)
-            kn_reactor_publish(reactor, __builtin_ctz(reactor->queue.classes));
-        if (time_is_over(reactor)) {
+        if (++reactor->polls_since_look >= reactor->look_every)
+            look_within_turn(reactor);
+        if ((reactor->poll_number & reactor->clock_mask) == 0 && look_at_clock(reactor)) {
             reactor->turn_was_full = true;
             return;
         }
@@ -313,6 +323,19 @@ static bool take_io_result(struct kn_reactor *reactor, int result)
     return result > 0;
 }
 
+/* Sets how often the next turn looks at the bus and at the clock. */
+static void set_pace(struct kn_reactor *reactor, uint64_t poll_ns)
+{
+    uint32_t many = reactor->look_at_least;
+    if (poll_ns < SHORT_POLL_NS)
+        reactor->look_every = many > 8 ? many : 8;
+    else if (poll_ns < MIDDLE_POLL_NS)
+        reactor->look_every = many > 2 ? many : 2;
+    else
+        reactor->look_every = many;
+    reactor->clock_mask = poll_ns < SHORT_POLL_NS ? 63 : poll_ns < MIDDLE_POLL_NS ? 15 : poll_ns < LONG_POLL_NS ? 3 : 0;
+}
+
 /* Notes how busy the turn was, once it was. */
 static void end_turn(struct kn_reactor *reactor, uint64_t start_ns, unsigned polls)
 {
@@ -323,12 +346,14 @@ static void end_turn(struct kn_reactor *reactor, uint64_t start_ns, unsigned pol
     if (polls > 0) {
         /* What the next turn will run: a whole one, unless time ends it. */
         reactor->budget = reactor->turn_was_full ? polls : reactor->turn_tasks;
-        reactor->clock_mask = busy_ns / polls > LONG_POLL_NS ? 0 : TIMED_POLLS - 1;
+        set_pace(reactor, busy_ns / polls);
     }
     for (unsigned class = 0; class < KN_PRIORITY_CLASSES; class ++)
         atomic_store_explicit(&counters->waiting[class], reactor->queue.waiting[class], memory_order_relaxed);
-    if (reactor->balances && reactor->queue.classes != 0)
+    if (reactor->balances && reactor->queue.classes != 0 && reactor->now_ns - reactor->shed_ns >= SHED_INTERVAL_NS) {
+        reactor->shed_ns = reactor->now_ns;
         kn_reactor_shed(reactor);
+    }
 }
 
 /* One turn without sleep. Whether anything was done. */

@@ -51,10 +51,11 @@ struct kn_reactor {
     uint32_t asker_count;
     uint32_t polls_since_look;
     uint32_t poll_number;
-    uint32_t clock_mask; /* a turn's time is looked at when poll_number & clock_mask is 0 */
-    uint32_t turn_polls; /* of this turn */
-    uint32_t budget;     /* polls that the next turn is likely to get done */
-    uint32_t look_every; /* polls between two looks at the bus */
+    uint32_t clock_mask;    /* the clock is looked at when poll_number & clock_mask is 0 */
+    uint32_t turn_polls;    /* of this turn */
+    uint32_t budget;        /* polls that the next turn is likely to get done */
+    uint32_t look_every;    /* polls between two looks at the bus */
+    uint32_t look_at_least; /* the same at most often: with many other cores a look costs more */
     uint32_t idle_turns;
     uint32_t next_ask;  /* idle turns before the next question */
     bool turn_was_full; /* the last turn ended by its budget or its time */
@@ -65,6 +66,7 @@ struct kn_reactor {
     uint64_t turn_end_ns;
     uint64_t idle_since_ns;
     uint64_t io_looked_ns;
+    uint64_t shed_ns;       /* when it last looked for whom to send some */
     uint64_t counter_limit; /* ticks at which the counter is to be set right */
     uint64_t turn_number;
     uint64_t served_turn[KN_PRIORITY_CLASSES]; /* when each class was last served, for the guard */

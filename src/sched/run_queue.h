@@ -115,10 +115,13 @@ KN_INLINE void kn_run_queue_push(struct kn_run_queue *queue, struct kn_task *tas
 KN_INLINE struct kn_task *kn_run_queue_take(struct kn_run_queue *queue, unsigned class)
 {
     struct kn_task_list *lists = queue->lists[class];
-    unsigned which = queue->turn[class] ^ 1u;
-    if (!lists[which].first)
-        which ^= 1u;
-    queue->turn[class] = (uint8_t)which;
+    unsigned which = KN_LIST_MOVABLE;
+    if (KN_UNLIKELY(queue->movable[class] != queue->waiting[class])) {
+        which = queue->turn[class] ^ 1u;
+        if (!lists[which].first)
+            which ^= 1u;
+        queue->turn[class] = (uint8_t)which;
+    }
     struct kn_task *task = queue->order[class] == KN_ORDER_DEADLINE ? kn_task_heap_pop(&lists[which])
                                                                     : kn_task_list_take_first(&lists[which]);
     queue->movable[class] -= which == KN_LIST_MOVABLE;

@@ -94,7 +94,7 @@ static int open_reactor(struct kn_runtime *runtime, uint32_t index, const struct
     reactor->balances = runtime->count > 1 && !runtime->options.no_balance;
     reactor->clock_mask = 15;
     /* Other cores' queues are a load each; with many of them not after each poll. */
-    reactor->look_every = (uint32_t)(runtime->count + 7) / 8;
+    reactor->look_every = reactor->look_at_least = (uint32_t)(runtime->count + 7) / 8;
     kn_park_init(&reactor->park);
     kn_mailbox_init(&reactor->outside);
     kn_balance_seat_init(&reactor->seat, &runtime->balance, index, index + 1);

@@ -5,23 +5,21 @@
 
 #include "reactor_internal.h"
 
-/* Brings a queued task to the queue of `home`, from whatever thread. */
-static void bring(struct kn_task *task, struct kn_reactor *home, enum kn_bus_kind kind)
+/* Brings a queued task to the queue of another reactor, or of any from a thread without one. */
+static __attribute__((noinline)) void send(struct kn_task *task, struct kn_reactor *home, enum kn_bus_kind kind)
 {
     struct kn_reactor *here = kn_reactor_of_thread;
-    if (here == home) {
-        kn_run_queue_push(&home->queue, task, KN_RUN_ORDER);
-    } else if (here && here->runtime == home->runtime) {
-        struct kn_task_chain chain = {.first = task, .last = task, .count = 1};
-        if (kn_bus_send_tasks(here->bus, here->index, home->index, kind, &chain)) {
-            kn_park_notify(&home->park);
-        } else {
-            here->holds_back = true;
-            kn_counter_add(&here->counters.bus_full, 1);
-        }
-    } else {
+    if (!here || here->runtime != home->runtime) {
         kn_mailbox_push(&home->outside, &task->node);
         kn_park_notify(&home->park);
+        return;
+    }
+    struct kn_task_chain chain = {.first = task, .last = task, .count = 1};
+    if (kn_bus_send_tasks(here->bus, here->index, home->index, kind, &chain)) {
+        kn_park_notify(&home->park);
+    } else {
+        here->holds_back = true;
+        kn_counter_add(&here->counters.bus_full, 1);
     }
 }
 
@@ -30,12 +28,19 @@ void kn_task_spawn(struct kn_task *task, struct kn_reactor *reactor)
     task->home = reactor;
     /* Relaxed: it travels by the queues, which order it. */
     atomic_store_explicit(&task->state, KN_TASK_RUNNING, memory_order_relaxed);
-    bring(task, reactor, KN_BUS_SPAWN);
+    if (KN_LIKELY(reactor == kn_reactor_of_thread))
+        kn_run_queue_push(&reactor->queue, task, KN_RUN_ORDER);
+    else
+        send(task, reactor, KN_BUS_SPAWN);
 }
 
 void kn_task_deliver(struct kn_task *task)
 {
-    bring(task, task->home, KN_BUS_WAKE);
+    struct kn_reactor *home = task->home;
+    if (KN_LIKELY(home == kn_reactor_of_thread))
+        kn_run_queue_push(&home->queue, task, KN_RUN_ORDER);
+    else
+        send(task, home, KN_BUS_WAKE);
 }
 
 void kn_task_cancel(struct kn_task *task)

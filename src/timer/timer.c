@@ -13,13 +13,13 @@ _Static_assert(KN_TIMER_LEVELS *SLOT_BITS >= 64, "the levels hold every tick");
 /* ---- places ---- */
 
 /* Where a timer of this tick belongs: the highest digit in which it differs from the wheel's tick. */
-static unsigned level_of(const struct kn_timer_wheel *wheel, uint64_t tick)
+KN_INLINE unsigned level_of(const struct kn_timer_wheel *wheel, uint64_t tick)
 {
     uint64_t difference = (tick ^ wheel->tick) | (KN_TIMER_SLOTS - 1);
     return (63U - (unsigned)__builtin_clzll(difference)) / SLOT_BITS;
 }
 
-static unsigned digit_of(uint64_t tick, unsigned level)
+KN_INLINE unsigned digit_of(uint64_t tick, unsigned level)
 {
     return (unsigned)(tick >> (level * SLOT_BITS)) % KN_TIMER_SLOTS;
 }
@@ -32,7 +32,7 @@ static uint64_t slot_begin(const struct kn_timer_wheel *wheel, unsigned level, u
     return above | (uint64_t)slot << bits;
 }
 
-static void link_timer(struct kn_timer_wheel *wheel, struct kn_timer *timer)
+KN_INLINE void link_timer(struct kn_timer_wheel *wheel, struct kn_timer *timer)
 {
     unsigned level = level_of(wheel, timer->tick);
     unsigned digit = digit_of(timer->tick, level);
@@ -43,8 +43,11 @@ static void link_timer(struct kn_timer_wheel *wheel, struct kn_timer *timer)
     slot->first = timer;
     if (first) {
         first->previous = &timer->next;
-        slot->earliest = timer->tick < slot->earliest ? timer->tick : slot->earliest;
-        slot->arrivals++;
+        /* Branches, not minima: a store that need not be is the dearest part of this. */
+        if (KN_UNLIKELY(timer->tick < slot->earliest))
+            slot->earliest = timer->tick;
+        if (KN_UNLIKELY(slot->arrivals < CROWD))
+            slot->arrivals++;
         return;
     }
     slot->earliest = timer->tick;
@@ -64,13 +67,14 @@ static void mark_empty(struct kn_timer_wheel *wheel, struct kn_timer *const *fir
         wheel->levels &= ~(1U << level);
 }
 
-static bool is_slot(const struct kn_timer_wheel *wheel, struct kn_timer *const *link)
+KN_INLINE bool is_slot(const struct kn_timer_wheel *wheel, struct kn_timer *const *link)
 {
     return (uintptr_t)link - (uintptr_t)wheel->slots < sizeof(wheel->slots);
 }
 
-static void unlink_timer(struct kn_timer_wheel *wheel, struct kn_timer *timer)
+KN_INLINE void unlink_timer(struct kn_timer_wheel *wheel, struct kn_timer *timer)
 {
+    kn_assert(timer->previous != NULL);
     *timer->previous = timer->next;
     if (timer->next)
         timer->next->previous = timer->previous;
@@ -88,12 +92,12 @@ static void remove_timer(struct kn_timer_wheel *wheel, struct kn_timer *timer)
 
 /* ---- times ---- */
 
-static uint64_t least(uint64_t one, uint64_t other)
+KN_INLINE uint64_t least(uint64_t one, uint64_t other)
 {
     return one < other ? one : other;
 }
 
-static uint64_t greatest(uint64_t one, uint64_t other)
+KN_INLINE uint64_t greatest(uint64_t one, uint64_t other)
 {
     return one > other ? one : other;
 }
@@ -103,10 +107,11 @@ static uint64_t add_saturating(uint64_t time_ns, uint64_t span_ns)
     return time_ns > UINT64_MAX - span_ns ? UINT64_MAX : time_ns + span_ns;
 }
 
-static uint64_t tick_after(const struct kn_timer_wheel *wheel, uint64_t time_ns)
+/* The first tick that is not before a time; what the end of time leaves no tick for is never. */
+KN_INLINE uint64_t tick_after(const struct kn_timer_wheel *wheel, uint64_t time_ns)
 {
-    uint64_t tick = time_ns >> wheel->shift;
-    return least(tick + (tick << wheel->shift != time_ns), wheel->last_tick);
+    uint64_t tick_ns_less_1 = (UINT64_C(1) << wheel->shift) - 1;
+    return (least(time_ns, ~tick_ns_less_1) + tick_ns_less_1) >> wheel->shift;
 }
 
 /* Of all ticks from `first` to `last`, the one with the most zeros at its end. */
@@ -119,16 +124,9 @@ static uint64_t roundest(uint64_t first, uint64_t last)
     return last >> bits << bits;
 }
 
-/*
- * The tick at which a timer fires that is armed now. In a callback the present tick is over, or one that arms itself
- * anew and anew would keep the wheel from ever moving on.
- */
-static uint64_t choose_tick(struct kn_timer_wheel *wheel, const struct kn_timer *timer)
+/* The tick for a timer with slack that may fire from `tick` on. */
+static uint64_t relax_tick(struct kn_timer_wheel *wheel, const struct kn_timer *timer, uint64_t tick)
 {
-    uint64_t least_tick = wheel->now_tick + wheel->is_advancing;
-    uint64_t tick = greatest(tick_after(wheel, timer->deadline_ns), least_tick);
-    if (timer->slack_us == 0)
-        return tick;
     uint64_t slack_ns = (uint64_t)timer->slack_us * 1000;
     if (timer->period_ns > 0)
         slack_ns = least(slack_ns, timer->period_ns - 1); /* or it would miss the next */
@@ -139,6 +137,13 @@ static uint64_t choose_tick(struct kn_timer_wheel *wheel, const struct kn_timer 
     return chosen;
 }
 
+/* The tick at which a timer fires that is armed now. */
+KN_INLINE uint64_t choose_tick(struct kn_timer_wheel *wheel, const struct kn_timer *timer)
+{
+    uint64_t tick = greatest(tick_after(wheel, timer->deadline_ns), wheel->next_tick);
+    return KN_LIKELY(timer->slack_us == 0) ? tick : relax_tick(wheel, timer, tick);
+}
+
 /* ---- arming and cancelling ---- */
 
 static uint8_t state_of(const struct kn_timer *timer)
@@ -146,7 +151,7 @@ static uint8_t state_of(const struct kn_timer *timer)
     return atomic_load_explicit(&timer->state, memory_order_relaxed);
 }
 
-static bool is_shared(const struct kn_timer *timer)
+KN_INLINE bool is_shared(const struct kn_timer *timer)
 {
     return (timer->flags & KN_TIMER_SHARED) != 0;
 }
@@ -168,36 +173,47 @@ static bool may_arm(struct kn_timer *timer)
     return state != KN_TIMER_CANCELLED;
 }
 
-/* Links a timer that is in no slot, and then says so. */
-static void start(struct kn_timer_wheel *wheel, struct kn_timer *timer)
+/* Has the timer in the slot of its deadline, or in an earlier one: whether it was in none. */
+KN_INLINE bool place_timer(struct kn_timer_wheel *wheel, struct kn_timer *timer, uint64_t deadline_ns)
 {
-    timer->wheel = wheel;
-    link_timer(wheel, timer);
-    kn_counter_add(&wheel->counters.live, 1);
-    if (is_shared(timer)) {
-        /* Release pairs with the acquire of kn_timer_try_cancel: who cancels it finds the wheel. */
-        atomic_store_explicit(&timer->state, KN_TIMER_ARMED, memory_order_release);
-        return;
-    }
-    atomic_store_explicit(&timer->state, KN_TIMER_ARMED, memory_order_relaxed);
-}
-
-int kn_timer_wheel_arm(struct kn_timer_wheel *wheel, struct kn_timer *timer, uint64_t deadline_ns)
-{
-    if (is_shared(timer) && !may_arm(timer))
-        return -ECANCELED;
     uint64_t old_tick = timer->tick;
     timer->deadline_ns = deadline_ns;
     timer->tick = choose_tick(wheel, timer);
     if (!timer->previous) {
-        start(wheel, timer);
-        return 0;
+        link_timer(wheel, timer);
+        kn_counter_add(&wheel->counters.live, 1);
+        return true;
     }
     kn_assert(timer->wheel == wheel);
     /* Its slot comes no later than the old tick: for one that is due later, that is soon enough to move it. */
     if (timer->tick < old_tick) {
         unlink_timer(wheel, timer);
         link_timer(wheel, timer);
+    }
+    return false;
+}
+
+static int arm_shared(struct kn_timer_wheel *wheel, struct kn_timer *timer, uint64_t deadline_ns)
+{
+    if (!may_arm(timer))
+        return -ECANCELED;
+    /* Where another thread may be looking, it is this wheel already. */
+    if (timer->wheel != wheel && !timer->previous)
+        timer->wheel = wheel;
+    if (place_timer(wheel, timer, deadline_ns))
+        /* Release pairs with the acquire of kn_timer_try_cancel: who cancels it finds the wheel. */
+        atomic_store_explicit(&timer->state, KN_TIMER_ARMED, memory_order_release);
+    return 0;
+}
+
+int kn_timer_wheel_arm(struct kn_timer_wheel *wheel, struct kn_timer *timer, uint64_t deadline_ns)
+{
+    if (is_shared(timer))
+        return arm_shared(wheel, timer, deadline_ns);
+    if (place_timer(wheel, timer, deadline_ns)) {
+        if (KN_UNLIKELY(timer->wheel != wheel))
+            timer->wheel = wheel;
+        atomic_store_explicit(&timer->state, KN_TIMER_ARMED, memory_order_relaxed);
     }
     return 0;
 }
@@ -361,6 +377,8 @@ size_t kn_timer_wheel_advance(struct kn_timer_wheel *wheel, uint64_t now_ns, siz
     wheel->now_ns = greatest(wheel->now_ns, now_ns);
     wheel->now_tick = least(wheel->now_ns >> wheel->shift, wheel->last_tick - 1);
     wheel->is_advancing = true;
+    /* In a callback the present tick is over, or a timer that arms itself ever anew would keep this from ending. */
+    wheel->next_tick = wheel->now_tick + 1;
     while (wheel->levels != 0) {
         struct place place = next_place(wheel);
         if (place.begin > wheel->now_tick || most == 0)
@@ -372,6 +390,7 @@ size_t kn_timer_wheel_advance(struct kn_timer_wheel *wheel, uint64_t now_ns, siz
         wheel->spreading = 0;
         wheel->tick = wheel->now_tick;
     }
+    wheel->next_tick = wheel->now_tick;
     wheel->is_advancing = false;
     return fired;
 }
@@ -394,6 +413,7 @@ int kn_timer_wheel_init(struct kn_timer_wheel *wheel, const struct kn_timer_whee
         .wake = options->wake,
     };
     wheel->now_tick = least(wheel->now_ns >> shift, wheel->last_tick - 1);
+    wheel->next_tick = wheel->now_tick;
     wheel->tick = wheel->now_tick;
     return 0;
 }
