@@ -48,7 +48,7 @@ static int receive(struct kn_bus *bus, size_t from, size_t to, struct kn_bus_mes
 /* Receives a message of this kind and checks that it has tasks first..first + count - 1. */
 static void expect(struct kn_bus *bus, enum kn_bus_kind kind, uint64_t first, uint32_t count)
 {
-    struct kn_bus_message message;
+    struct kn_bus_message message = {0};
     assert_int_equal(receive(bus, 0, 1, &message), 0);
     assert_int_equal(message.kind, kind);
     assert_int_equal(message.count, count);

@@ -63,6 +63,24 @@ static void wake_argument(struct probe *probe, struct kn_reactor *reactor)
     kn_task_wake(probe->argument);
 }
 
+static void reactor_polls_what_becomes_urgent_next(void **state)
+{
+    (void)state;
+    struct kn_runtime *runtime = reactors_open((struct kn_runtime_options){0});
+    struct probe urgent;
+    struct probe probes[4];
+    struct probe_log log = {0};
+    probe_init_logged(&urgent, 0, "pd", &log, '!');
+    kn_task_spawn(&urgent.task, first_of(runtime));
+    take_turns(runtime, 1);
+    spawn_letters(runtime, probes, 4, 5, "d", &log);
+    probes[1].act = wake_argument;
+    probes[1].argument = &urgent.task;
+    take_turns(runtime, 1);
+    assert_string_equal(log.text, "!ab!cd");
+    kn_runtime_close(runtime);
+}
+
 static void wake(void *task)
 {
     kn_task_wake(task);
@@ -71,28 +89,28 @@ static void wake(void *task)
 static void wake_argument_from_outside(struct probe *probe, struct kn_reactor *reactor)
 {
     (void)reactor;
-    if (probe->polls == 1)
-        reactors_outside(wake, probe->argument);
+    reactors_outside(wake, probe->argument);
 }
 
-static void reactor_polls_what_becomes_urgent_next_within_its_turn(void **state)
+static void reactor_polls_what_becomes_urgent_elsewhere_within_its_turn(void **state)
 {
     (void)state;
-    for (unsigned outside = 0; outside <= 1; outside++) {
-        struct kn_runtime *runtime = reactors_open((struct kn_runtime_options){0});
-        struct probe urgent;
-        struct probe probes[4];
-        struct probe_log log = {0};
-        probe_init_logged(&urgent, 0, "pd", &log, '!');
-        kn_task_spawn(&urgent.task, first_of(runtime));
-        take_turns(runtime, 1);
-        spawn_letters(runtime, probes, 4, 5, "d", &log);
-        probes[1].act = outside ? wake_argument_from_outside : wake_argument;
-        probes[1].argument = &urgent.task;
-        take_turns(runtime, 1);
-        assert_string_equal(log.text, "!ab!cd");
-        kn_runtime_close(runtime);
-    }
+    struct kn_runtime *runtime = reactors_open((struct kn_runtime_options){0});
+    struct probe urgent;
+    struct probe probes[40];
+    struct probe_log log = {0};
+    probe_init_logged(&urgent, 0, "pd", &log, '!');
+    kn_task_spawn(&urgent.task, first_of(runtime));
+    take_turns(runtime, 1);
+    spawn_letters(runtime, probes, 40, 5, "d", &log);
+    probes[1].act = wake_argument_from_outside;
+    probes[1].argument = &urgent.task;
+    take_turns(runtime, 1);
+    assert_int_equal(log.length, 42);
+    const char *again = strchr(log.text + 1, '!');
+    assert_non_null(again);
+    assert_in_range(again - log.text, 3, 40); /* it looks now and then, and not only when all are polled */
+    kn_runtime_close(runtime);
 }
 
 static void reactor_polls_in_the_order_of_each_class(void **state)
@@ -414,7 +432,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(reactor_polls_the_more_urgent_class_first),
         cmocka_unit_test(reactor_does_not_poll_a_class_below_one_that_never_ends),
-        cmocka_unit_test(reactor_polls_what_becomes_urgent_next_within_its_turn),
+        cmocka_unit_test(reactor_polls_what_becomes_urgent_next),
+        cmocka_unit_test(reactor_polls_what_becomes_urgent_elsewhere_within_its_turn),
         cmocka_unit_test(reactor_polls_in_the_order_of_each_class),
         cmocka_unit_test(reactor_lets_a_task_change_its_own_deadline),
         cmocka_unit_test(reactor_lets_tasks_that_yield_take_turns),

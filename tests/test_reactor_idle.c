@@ -54,7 +54,7 @@ static void reactor_without_work_uses_no_processor_time_and_has_no_tick(void **s
         struct kn_runtime_options options = {.reactors = 2, .clock = clock};
         assert_int_equal(kn_runtime_open(&runtime, &options), 0);
         assert_int_equal(kn_runtime_start(runtime, 0), 0);
-        clockid_t clocks[2];
+        clockid_t clocks[2] = {0};
         int64_t before_ns[2];
         uint64_t parks[2];
         find_clocks(runtime, clocks);
