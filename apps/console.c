@@ -30,7 +30,7 @@ static const char help[] = "Usage: console [OPTION]... [PATH]\n"
                            "Exit status: 0; 64 wrong usage; 69 no server there; 71 system error; 74 connection\n"
                            "lost; 77 not permitted.\n";
 
-static const char *const COMMANDS[] = {":help", ":quit", ":stats", ":connections"};
+static const char *const COMMANDS[] = {":help", ":quit", ":stats", ":connections", ":top", ":trace", ":drain"};
 enum { BUFFER_BYTES = 16 * 1024 };
 
 struct attachment {

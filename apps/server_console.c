@@ -4,6 +4,7 @@
 #include <inttypes.h>
 #include <poll.h>
 #include <signal.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,9 +18,12 @@
 #include <kernel/tcp.h>
 
 #include "terminal.h"
+#include "top_console.h"
 
 enum { SESSIONS_MAX = 8, EVENTS_MAX = 16, OUTPUT_TIMEOUT_MS = 1000 };
-enum { TOKEN_INPUT = SESSIONS_MAX, TOKEN_WAKER, TOKEN_SIGNAL, TOKEN_CONTROL };
+
+/* Numbers of descriptors: those of the sessions, and then the others. */
+enum { NUMBER_INPUT = SESSIONS_MAX, NUMBER_WAKER, NUMBER_SIGNAL, NUMBER_CONTROL };
 
 /* One console: standard input's, or that of an attached program. */
 struct session {
@@ -33,15 +37,16 @@ struct session {
 struct server_console {
     struct server_console_options options;
     struct server_io *io;
-    struct kn_poll poll;
+    struct kn_server *local; /* reactor 0's server, or NULL */
+    struct kn_poll *poll;    /* that server's, or our own */
+    struct kn_poll own_poll;
+    struct kn_waker waker; /* of our own poll */
     struct kn_events events;
-    struct kn_waker waker;
     struct kn_tcp_listener control;
     int signals;
     bool is_editing;
     bool input_ended;
     bool is_draining;
-    _Atomic bool server_ended;
     struct session input;
     struct session sessions[SESSIONS_MAX];
 };
@@ -76,47 +81,118 @@ static void write_session(void *context, const char *text, size_t length_bytes)
     }
 }
 
+/* The same counter of all servers. */
+static uint64_t total(const struct server_io *io, size_t offset)
+{
+    uint64_t sum = 0;
+    for (size_t i = 0; i < server_io_count(io); i++) {
+        const struct kn_server_counters *counters = kn_server_counters(server_io_server(io, i));
+        sum += kn_counter_read((const _Atomic uint64_t *)(const void *)((const char *)counters + offset));
+    }
+    return sum;
+}
+
+/* How the connections are spread, where there is something to spread. */
+static void show_cores(struct kn_console *console, const struct server_io *io)
+{
+    for (size_t i = 0; server_io_count(io) > 1 && i < server_io_count(io); i++) {
+        const struct kn_server_counters *counters = kn_server_counters(server_io_server(io, i));
+        kn_console_print(console, "on reactor %-11zu %" PRIu64 " open, %" PRIu64 " accepted\n",
+                         kn_reactor_index(server_io_reactor(io, i)), kn_counter_read(&counters->open),
+                         kn_counter_read(&counters->accepted));
+    }
+}
+
 static void run_stats(void *context, struct kn_console *console, const char *arguments)
 {
     (void)arguments;
     struct session *session = context;
-    const struct kn_server_counters *counters = kn_server_counters(server_io_server(session->owner->io));
-    const struct {
+    static const struct {
         const char *name;
-        const _Atomic uint64_t *value;
-    } rows[] = {
-        {"connections open", &counters->open},       {"connections accepted", &counters->accepted},
-        {"connections refused", &counters->refused}, {"connections shed", &counters->shed},
-        {"connections closed", &counters->closed},   {"closed idle", &counters->idle_closed},
-        {"closed by reset", &counters->resets},      {"bytes in", &counters->bytes_in},
-        {"bytes out", &counters->bytes_out},         {"readable events", &counters->readable_events},
-        {"reads paused", &counters->paused},         {"turns", &counters->turns},
+        size_t offset;
+    } ROWS[] = {
+        {"connections open", offsetof(struct kn_server_counters, open)},
+        {"connections accepted", offsetof(struct kn_server_counters, accepted)},
+        {"connections refused", offsetof(struct kn_server_counters, refused)},
+        {"connections shed", offsetof(struct kn_server_counters, shed)},
+        {"connections closed", offsetof(struct kn_server_counters, closed)},
+        {"closed idle", offsetof(struct kn_server_counters, idle_closed)},
+        {"closed by reset", offsetof(struct kn_server_counters, resets)},
+        {"bytes in", offsetof(struct kn_server_counters, bytes_in)},
+        {"bytes out", offsetof(struct kn_server_counters, bytes_out)},
+        {"readable events", offsetof(struct kn_server_counters, readable_events)},
+        {"reads paused", offsetof(struct kn_server_counters, paused)},
+        {"turns", offsetof(struct kn_server_counters, turns)},
     };
-    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
-        kn_console_print(console, "%-22s %" PRIu64 "\n", rows[i].name, kn_counter_read(rows[i].value));
+    for (size_t i = 0; i < sizeof(ROWS) / sizeof(ROWS[0]); i++)
+        kn_console_print(console, "%-22s %" PRIu64 "\n", ROWS[i].name, total(session->owner->io, ROWS[i].offset));
+    show_cores(console, session->owner->io);
 }
 
-static void show_connection(void *context, const struct connection_row *row)
+static void show_connection(struct kn_console *console, const struct connection_row *row)
 {
-    kn_console_print(context, "%-6" PRIu32 " %-28s %12" PRIu64 " in %12" PRIu64 " out %8.1f s%s\n", (uint32_t)row->id,
-                     row->peer, row->bytes_in, row->bytes_out, (double)row->age_ns / 1e9,
-                     row->is_paused ? "  paused" : "");
+    char peer[KN_ADDRESS_TEXT_BYTES];
+    if (kn_address_format(&row->peer, peer, sizeof(peer)) < 0)
+        peer[0] = '\0';
+    kn_console_print(console, "%-6" PRIu32 " %-28s %12" PRIu64 " in %12" PRIu64 " out %8.1f s%s\n", (uint32_t)row->id,
+                     peer, row->bytes_in, row->bytes_out, (double)row->age_ns / 1e9, row->is_paused ? "  paused" : "");
+}
+
+/* The connections of one server. */
+static void show_connections(struct kn_console *console, const struct server_io *io, size_t index)
+{
+    const struct connection_row *rows;
+    size_t count;
+    uint64_t left_out;
+    if (server_io_count(io) > 1)
+        kn_console_print(console, "reactor %zu:\n", kn_reactor_index(server_io_reactor(io, index)));
+    if (server_io_rows(io, index, &rows, &count, &left_out) < 0) {
+        kn_console_print(console, "too busy to answer\n");
+        return;
+    }
+    for (size_t i = 0; i < count; i++)
+        show_connection(console, &rows[i]);
+    if (left_out > 0)
+        kn_console_print(console, "... and %" PRIu64 " more\n", left_out);
 }
 
 static void run_connections(void *context, struct kn_console *console, const char *arguments)
 {
     (void)arguments;
     struct session *session = context;
-    const struct kn_server_counters *counters = kn_server_counters(server_io_server(session->owner->io));
-    kn_console_print(console, "%" PRIu64 " open\n", kn_counter_read(&counters->open));
-    uint64_t left_out = server_io_connections(session->owner->io, show_connection, console);
-    if (left_out > 0)
-        kn_console_print(console, "... and %" PRIu64 " more\n", left_out);
+    struct server_io *io = session->owner->io;
+    kn_console_print(console, "%" PRIu64 " open\n", total(io, offsetof(struct kn_server_counters, open)));
+    server_io_list(io);
+    for (size_t i = 0; i < server_io_count(io); i++)
+        show_connections(console, io, i);
+}
+
+static void run_drain(void *context, struct kn_console *console, const char *arguments)
+{
+    (void)arguments;
+    struct session *session = context;
+    kn_console_print(console, "Draining\n");
+    drain(session->owner);
+}
+
+static void run_top(void *context, struct kn_console *console, const char *arguments)
+{
+    struct session *session = context;
+    top_console_show(console, session->owner->options.runtime, arguments);
+}
+
+static void run_trace(void *context, struct kn_console *console, const char *arguments)
+{
+    struct session *session = context;
+    top_console_trace(console, session->owner->options.runtime, arguments);
 }
 
 static const struct kn_console_command COMMANDS[] = {
     {":stats", "counters of the server", run_stats},
     {":connections", "each connection, with its traffic", run_connections},
+    {":top", TOP_CONSOLE_SHOW_HELP, run_top},
+    {":trace", TOP_CONSOLE_TRACE_HELP, run_trace},
+    {":drain", "end the server in order", run_drain},
 };
 
 static int open_session(struct server_console *owner, struct session *session, int input, int output)
@@ -138,7 +214,7 @@ static void end_input(struct server_console *console)
     if (console->is_editing)
         terminal_stop();
     console->is_editing = false;
-    (void)kn_poll_deregister(&console->poll, STDIN_FILENO);
+    (void)kn_poll_deregister(console->poll, STDIN_FILENO);
     console->input_ended = true;
 }
 
@@ -185,7 +261,7 @@ static int open_input(struct server_console *console)
     int result = open_session(console, &console->input, STDIN_FILENO, STDOUT_FILENO);
     if (result < 0)
         return result;
-    result = kn_console_attach(&console->poll, STDIN_FILENO, TOKEN_INPUT);
+    result = kn_console_attach(console->poll, STDIN_FILENO, KN_SERVER_USER_TOKEN(NUMBER_INPUT));
     if (result == -EBADF) {
         console->input_ended = true; /* started with standard input closed */
         return 0;
@@ -210,8 +286,10 @@ static int open_control(struct server_console *console)
     mode_t mask = umask(0177); /* the socket is its owner's alone from the first moment */
     result = kn_tcp_listen(&console->control, &address, &options);
     umask(mask);
-    return result < 0 ? result
-                      : kn_poll_register(&console->poll, console->control.descriptor, TOKEN_CONTROL, KN_READABLE);
+    if (result < 0)
+        return result;
+    return kn_poll_register(console->poll, console->control.descriptor, KN_SERVER_USER_TOKEN(NUMBER_CONTROL),
+                            KN_READABLE);
 }
 
 static bool is_trusted(const struct kn_tcp_stream *stream)
@@ -226,7 +304,7 @@ static void close_session(struct session *session)
 {
     if (!session->console)
         return;
-    (void)kn_poll_deregister(&session->owner->poll, session->input);
+    (void)kn_poll_deregister(session->owner->poll, session->input);
     kn_console_close(session->console);
     close(session->input);
     *session = (struct session){0};
@@ -253,7 +331,7 @@ static void accept_session(struct server_console *console)
         kn_tcp_close(&stream);
         return;
     }
-    if (kn_console_attach(&console->poll, stream.descriptor, (kn_token)(session - console->sessions)) < 0)
+    if (kn_console_attach(console->poll, stream.descriptor, KN_SERVER_USER_TOKEN(session - console->sessions)) < 0)
         close_session(session);
 }
 
@@ -278,7 +356,23 @@ static int open_signals(struct server_console *console)
     console->signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
     if (console->signals < 0)
         return -errno;
-    return kn_poll_register(&console->poll, console->signals, TOKEN_SIGNAL, KN_READABLE);
+    return kn_poll_register(console->poll, console->signals, KN_SERVER_USER_TOKEN(NUMBER_SIGNAL), KN_READABLE);
+}
+
+/* Descriptors are registered as the application's of a server, on whichever poll. */
+static int open_poll(struct server_console *console)
+{
+    struct kn_reactor_io ignored;
+    console->local = server_io_local(console->io, &ignored);
+    if (console->local) {
+        console->poll = kn_server_poll(console->local);
+        return 0;
+    }
+    console->poll = &console->own_poll;
+    int result = kn_poll_open(&console->own_poll, KN_POLL_BACKEND_AUTO);
+    if (result == 0)
+        result = kn_waker_open(&console->waker, &console->own_poll, KN_SERVER_USER_TOKEN(NUMBER_WAKER));
+    return result;
 }
 
 int server_console_open(struct server_console **console, const struct server_console_options *options)
@@ -288,14 +382,14 @@ int server_console_open(struct server_console **console, const struct server_con
     if (!created)
         return -ENOMEM;
     created->options = *options;
+    created->io = options->io;
     created->signals = -1;
+    created->own_poll.descriptor = -1;
     created->waker.descriptor = -1;
     created->control.descriptor = -1;
-    int result = kn_poll_open(&created->poll, KN_POLL_BACKEND_AUTO);
+    int result = open_poll(created);
     if (result == 0)
         result = kn_events_init(&created->events, EVENTS_MAX);
-    if (result == 0)
-        result = kn_waker_open(&created->waker, &created->poll, TOKEN_WAKER);
     if (result == 0)
         result = open_signals(created);
     if (result == 0)
@@ -309,36 +403,47 @@ int server_console_open(struct server_console **console, const struct server_con
     return result;
 }
 
-void server_console_server_ended(void *context)
-{
-    struct server_console *console = context;
-    /* Release pairs with the acquire load in server_console_run. */
-    atomic_store_explicit(&console->server_ended, true, memory_order_release);
-    (void)kn_waker_wake(&console->waker);
-}
-
-static void serve_event(struct server_console *console, const struct kn_event *event)
+void server_console_event(struct server_console *console, uint64_t number)
 {
     struct signalfd_siginfo ignored;
-    switch (event->token) {
-    case TOKEN_INPUT:
+    switch (number) {
+    case NUMBER_INPUT:
         if (!console->input_ended)
             read_input(console);
         break;
-    case TOKEN_SIGNAL:
+    case NUMBER_SIGNAL:
         (void)!read(console->signals, &ignored, sizeof(ignored));
         kn_log_info(console->options.log, "draining");
         drain(console);
         break;
-    case TOKEN_CONTROL:
+    case NUMBER_CONTROL:
         accept_session(console);
         break;
-    case TOKEN_WAKER:
+    case NUMBER_WAKER:
         break;
     default:
-        read_session(&console->sessions[event->token]);
+        read_session(&console->sessions[number]);
         break;
     }
+}
+
+int server_console_poll(struct server_console *console, int64_t timeout_ns)
+{
+    int result = kn_poll_wait(console->poll, &console->events, timeout_ns);
+    for (size_t i = 0; result == 0 && i < console->events.count; i++) {
+        kn_token token = console->events.list[i].token;
+        if (token & KN_SERVER_USER_TOKEN(0)) /* not of the server that has ended */
+            server_console_event(console, token & ~KN_SERVER_USER_TOKEN(0));
+    }
+    return result < 0 ? result : (int)console->events.count;
+}
+
+void server_console_wake(struct server_console *console)
+{
+    if (console->local)
+        kn_server_wake(console->local);
+    else
+        (void)kn_waker_wake(&console->waker);
 }
 
 /* A file or /dev/null has no readiness to wait for: it is read to its end at once. */
@@ -349,34 +454,23 @@ static bool input_is_file(void)
            !isatty(STDIN_FILENO);
 }
 
-int server_console_run(struct server_console *console, struct server_io *io)
+void server_console_start(struct server_console *console)
 {
-    console->io = io;
-    int result = 0;
-    if (console->options.standard_input) {
-        while (!console->input_ended && !console->is_draining && input_is_file())
-            read_input(console);
-        console->is_editing = !console->options.plain && !console->input_ended && terminal_is_usable();
-        if (console->is_editing)
-            terminal_start(on_edited_line, complete, console);
-    }
-    /* Acquire pairs with the release store in server_console_server_ended. */
-    while (result == 0 && !atomic_load_explicit(&console->server_ended, memory_order_acquire)) {
-        result = kn_poll_wait(&console->poll, &console->events, -1);
-        result = result == -EINTR ? 0 : result;
-        for (size_t i = 0; i < console->events.count; i++)
-            serve_event(console, &console->events.list[i]);
-    }
-    drain(console);
+    if (!console->options.standard_input)
+        return;
+    while (!console->input_ended && !console->is_draining && input_is_file())
+        read_input(console);
+    console->is_editing = !console->options.plain && !console->input_ended && terminal_is_usable();
     if (console->is_editing)
-        end_input(console);
-    return result;
+        terminal_start(on_edited_line, complete, console);
 }
 
 void server_console_close(struct server_console *console)
 {
     if (!console)
         return;
+    if (console->is_editing)
+        end_input(console);
     for (unsigned i = 0; i < SESSIONS_MAX; i++)
         close_session(&console->sessions[i]);
     kn_console_close(console->input.console);
@@ -385,6 +479,6 @@ void server_console_close(struct server_console *console)
         close(console->signals);
     kn_waker_close(&console->waker);
     kn_events_free(&console->events);
-    kn_poll_close(&console->poll);
+    kn_poll_close(&console->own_poll);
     free(console);
 }

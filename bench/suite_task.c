@@ -257,7 +257,7 @@ static int run_task(const struct bench_options *options, struct bench_report *re
     double seconds = options->seconds > 0 ? options->seconds : SECONDS_DEFAULT;
     bool whole = seconds >= SECONDS_WHOLE;
     memset(&suite, 0, sizeof(suite));
-    task_clock_open();
+    task_work_open();
     name_cases(&suite, whole);
     suite.latencies = whole ? 5000 : 1000;
     suite.latency_ns = bench_allocate(suite.latencies * sizeof(suite.latency_ns[0]));

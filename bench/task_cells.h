@@ -102,8 +102,8 @@ uint64_t task_tree_count(const struct task_tree_node *node, uint64_t depth);
 
 /* --- Time (task_work.c) ------------------------------------------------------------------------------------ */
 
-/* Sets the clock up. Before everything else here. */
-void task_clock_open(void);
+/* Sets up what is in task_work.c. Before everything else here. */
+void task_work_open(void);
 
 /* The time, the same on all cores: from the processor's counter, or where that is of no use from the system. */
 uint64_t task_clock_ns(void);

@@ -8,6 +8,11 @@
 
 #include <math.h>
 
+#if defined(__x86_64__)
+#include <cpuid.h>
+#include <immintrin.h>
+#endif
+
 #include <kernel/clock.h>
 
 enum { DIGEST_WORDS = 5, BLOCK_WORDS = 16, SHA1_ROUNDS = 80 };
@@ -37,10 +42,10 @@ TASK_INLINE uint32_t mix(unsigned round, uint32_t b, uint32_t c, uint32_t d)
     return (b ^ c ^ d) + 0xca62c1d6;
 }
 
-/* Digests a message of one block, which it overwrites. */
-static void digest_block(uint32_t digest[DIGEST_WORDS], uint32_t block[BLOCK_WORDS])
+static const uint32_t start[DIGEST_WORDS] = {0x67452301, 0xefcdab89, 0x98badcfe, 0x10325476, 0xc3d2e1f0};
+
+static void digest_plainly(uint32_t digest[DIGEST_WORDS], uint32_t block[BLOCK_WORDS])
 {
-    static const uint32_t start[DIGEST_WORDS] = {0x67452301, 0xefcdab89, 0x98badcfe, 0x10325476, 0xc3d2e1f0};
     uint32_t a = start[0];
     uint32_t b = start[1];
     uint32_t c = start[2];
@@ -60,6 +65,74 @@ static void digest_block(uint32_t digest[DIGEST_WORDS], uint32_t block[BLOCK_WOR
     digest[2] = start[2] + c;
     digest[3] = start[3] + d;
     digest[4] = start[4] + e;
+}
+
+#if defined(__x86_64__)
+
+/* Five times four rounds of one kind, beginning with number `from` of the twenty. The first word of four is the
+ * highest. */
+#define DIGEST_ROUNDS(from, kind)                                                                                      \
+    _Pragma("GCC unroll 5") for (unsigned i = (from); i < (from) + 5; i++)                                             \
+    {                                                                                                                  \
+        __m128i added = i == 0 ? _mm_add_epi32(e, words[0]) : _mm_sha1nexte_epu32(before, words[i % 4]);               \
+        before = abcd;                                                                                                 \
+        abcd = _mm_sha1rnds4_epu32(abcd, added, kind);                                                                 \
+        words[i % 4] = _mm_sha1msg2_epu32(                                                                             \
+            _mm_xor_si128(_mm_sha1msg1_epu32(words[i % 4], words[(i + 1) % 4]), words[(i + 2) % 4]),                   \
+            words[(i + 3) % 4]);                                                                                       \
+    }
+
+/* The same with the processor's instructions for it, some three times as fast. */
+static __attribute__((target("sha,sse4.1"))) void digest_by_processor(uint32_t digest[DIGEST_WORDS],
+                                                                      const uint32_t block[BLOCK_WORDS])
+{
+    const __m128i first = _mm_set_epi32((int)start[0], (int)start[1], (int)start[2], (int)start[3]);
+    const __m128i e = _mm_set_epi32((int)start[4], 0, 0, 0);
+    __m128i abcd = first;
+    __m128i before = first;
+    __m128i words[4];
+    for (unsigned i = 0; i < 4; i++)
+        words[i] = _mm_shuffle_epi32(_mm_loadu_si128((const __m128i_u *)(block + 4 * i)), 0x1b);
+    DIGEST_ROUNDS(0, 0)
+    DIGEST_ROUNDS(5, 1)
+    DIGEST_ROUNDS(10, 2)
+    DIGEST_ROUNDS(15, 3)
+    _mm_storeu_si128((__m128i_u *)digest, _mm_shuffle_epi32(_mm_add_epi32(abcd, first), 0x1b));
+    digest[4] = (uint32_t)_mm_extract_epi32(_mm_sha1nexte_epu32(before, e), 3);
+}
+
+static bool has_instructions(void)
+{
+    unsigned eax;
+    unsigned ebx;
+    unsigned ecx;
+    unsigned edx;
+    return __get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx) && (ebx & bit_SHA);
+}
+
+#else
+
+static void digest_by_processor(uint32_t digest[DIGEST_WORDS], uint32_t block[BLOCK_WORDS])
+{
+    digest_plainly(digest, block);
+}
+
+static bool has_instructions(void)
+{
+    return false;
+}
+
+#endif
+
+static bool by_processor;
+
+/* Digests a message of one block, which it may overwrite. */
+static void digest_block(uint32_t digest[DIGEST_WORDS], uint32_t block[BLOCK_WORDS])
+{
+    if (by_processor)
+        digest_by_processor(digest, block);
+    else
+        digest_plainly(digest, block);
 }
 
 /* A message of `words` words, behind which a block has its end mark and length. */
@@ -116,9 +189,10 @@ uint64_t task_tree_count(const struct task_tree_node *node, uint64_t depth)
 static struct kn_tsc_clock counter;
 static bool has_counter;
 
-void task_clock_open(void)
+void task_work_open(void)
 {
     static const uint64_t calibration_ns = 10000000;
+    by_processor = has_instructions();
     has_counter = kn_tsc_clock_calibrate(&counter, calibration_ns) == 0;
 }
 

@@ -65,6 +65,15 @@ static void check(bool is_right, enum fault fault)
         atomic_fetch_add_explicit(&faults[fault], 1, memory_order_relaxed);
 }
 
+/* How often something was wrong. */
+static uint64_t count_faults(void)
+{
+    uint64_t wrong = 0;
+    for (unsigned i = 0; i < FAULTS; i++)
+        wrong += atomic_load_explicit(&faults[i], memory_order_relaxed);
+    return wrong;
+}
+
 /* What was done, each written by many now and then. */
 struct tally {
     _Atomic uint64_t operations;
@@ -586,7 +595,7 @@ static int run_rounds(const struct soak *soak, unsigned number, uint64_t operati
         return result;
     prepare(runtime);
     result = kn_runtime_start(runtime, 0);
-    for (unsigned round = 0; result == 0 && round < ROUNDS_EACH; round++)
+    for (unsigned round = 0; result == 0 && round < ROUNDS_EACH && count_faults() == 0; round++)
         if (!run_round(runtime, soak, operations / ROUNDS_EACH, round % 4 == 3))
             result = -EAGAIN;
     add_counters(totals, runtime);
@@ -660,18 +669,16 @@ static void *report(void *argument)
 /* Says what was done and what was wrong with it. Whether nothing was. */
 static bool conclude(const struct totals *totals, uint64_t duration_ns)
 {
-    uint64_t wrong = 0;
+    uint64_t wrong = count_faults();
     printf("tasks: %" PRIu64 " operations in %.1f s: %" PRIu64 " wakes, %" PRIu64 " cancels, %" PRIu64
            " spawns, %" PRIu64 " joins, %" PRIu64 " timers\n",
            tally.operations, (double)duration_ns * 1e-9, tally.wakes, tally.cancels, tally.spawns, tally.joins,
            tally.timers);
     printf("tasks: %" PRIu64 " polls, %" PRIu64 " moved, %" PRIu64 " parks, bus full %" PRIu64 " times\n",
            totals->polls, totals->moved, totals->parks, totals->bus_full);
-    for (unsigned i = 0; i < FAULTS; i++) {
-        wrong += faults[i];
+    for (unsigned i = 0; i < FAULTS; i++)
         if (faults[i] > 0)
             printf("tasks: %s: %" PRIu64 " TIMES\n", FAULT_NAMES[i], faults[i]);
-    }
     printf("tasks: %s\n", wrong == 0 ? "every one polled when woken, and ended once" : "NOT AS THEY SHOULD BE");
     return wrong == 0;
 }
@@ -685,7 +692,8 @@ static bool run(const struct soak *soak)
     uint64_t start_ns = kn_clock_monotonic_ns();
     uint64_t done;
     int result = 0;
-    for (unsigned number = 0; result == 0 && (done = tally.operations) < soak->operations; number++) {
+    for (unsigned number = 0; result == 0 && count_faults() == 0 && (done = tally.operations) < soak->operations;
+         number++) {
         /* At least three runtimes, one of each kind; then as much as one does in some seconds. */
         uint64_t part = (soak->operations + 2) / 3 < 50000000 ? (soak->operations + 2) / 3 : 50000000;
         result = run_rounds(soak, number, part < soak->operations - done ? part : soak->operations - done, &totals);

@@ -1,5 +1,6 @@
 """The programs, run as a user runs them: server, client and console over pipes, sockets and terminals."""
 import fcntl
+import json
 import os
 import pathlib
 import pty
@@ -17,7 +18,7 @@ import time
 import unittest
 
 PROGRAMS = pathlib.Path(sys.argv.pop(1)) if len(sys.argv) > 1 else pathlib.Path("build/release/bin")
-USAGE, UNAVAILABLE, NOT_PERMITTED = 64, 69, 77
+USAGE, BAD_DATA, NO_INPUT, UNAVAILABLE, NOT_PERMITTED = 64, 65, 66, 69, 77
 DEADLINE = 60
 
 
@@ -28,8 +29,8 @@ def run(program, *arguments, text=b""):
 class Server:
     """A running server on a free port; leaving the block ends it with SIGTERM and checks that it ended well."""
 
-    def __init__(self, *arguments, stdin=subprocess.DEVNULL):
-        self.process = subprocess.Popen([PROGRAMS / "server", "--listen", "127.0.0.1:0", *arguments], stdin=stdin,
+    def __init__(self, *arguments, listen="127.0.0.1:0", stdin=subprocess.DEVNULL):
+        self.process = subprocess.Popen([PROGRAMS / "server", "--listen", listen, *arguments], stdin=stdin,
                                         stdout=subprocess.PIPE, stderr=subprocess.PIPE, bufsize=0)
         self.address = ""
         for line in self.process.stdout:
@@ -39,6 +40,11 @@ class Server:
                 break
 
     def connect(self):
+        if self.address.startswith("unix:"):
+            connection = socket.socket(socket.AF_UNIX)
+            connection.settimeout(DEADLINE)
+            connection.connect(self.address[len("unix:"):])
+            return connection
         host, port = self.address.split(":")
         return socket.create_connection((host, int(port)), timeout=DEADLINE)
 
@@ -224,6 +230,118 @@ class ControlSocket(unittest.TestCase):
         self.assertIn(b"cannot attach to", done.stderr)
 
 
+class Reactors(unittest.TestCase):
+    def setUp(self):
+        self.directory = tempfile.TemporaryDirectory()
+        self.path = os.path.join(self.directory.name, "file")
+        self.core = min(os.sched_getaffinity(0))
+        self.two = "%d,%d" % (self.core, self.core)  # two reactors, on whatever machine
+
+    def tearDown(self):
+        self.directory.cleanup()
+
+    def ask(self, server, text):
+        """What the server says to commands, once it has ended."""
+        server.process.stdin.write(text + b":quit\n")
+        server.process.stdin.flush()
+        server.process.wait(DEADLINE)
+
+    def exchange(self, clients):
+        for number, client in enumerate(clients):
+            client.sendall(b"%04d" % number)
+        for number, client in enumerate(clients):
+            self.assertEqual(receive(client, 4), b"%04d" % number)
+
+    def spread(self, server):
+        clients = []
+        for _ in range(10):
+            clients.append(server.connect())
+            self.exchange(clients)
+        self.ask(server, b":stats\n:connections\n")
+        for client in clients:
+            self.assertEqual(client.recv(1), b"")
+            client.close()
+
+    def test_share_the_connections_evenly(self):
+        with Server("--cores", self.two, stdin=subprocess.PIPE) as server:
+            self.spread(server)
+        for line in (b"connections open       10\n", b"connections accepted   10\n", b"10 open\n",
+                     b"on reactor 0           5 open, 5 accepted\n", b"on reactor 1           5 open, 5 accepted\n"):
+            self.assertIn(line, server.output)
+        first, second = server.output.split(b"reactor 0:\n")[1].split(b"reactor 1:\n")
+        self.assertEqual([first.count(b"127.0.0.1:"), second.count(b"127.0.0.1:")], [5, 5])
+
+    def test_share_the_connections_of_a_local_socket(self):
+        with Server("--cores", self.two, listen="unix:" + self.path, stdin=subprocess.PIPE) as server:
+            self.spread(server)
+        for number in (0, 1):
+            self.assertIn(b"on reactor %d           5 open, 5 accepted\n" % number, server.output)
+        self.assertFalse(os.path.exists(self.path))
+
+    def test_answer_everybody_who_came_before_the_end(self):
+        with Server("--cores", self.two) as server:
+            clients = [server.connect() for _ in range(200)]
+            for client in clients:
+                client.sendall(b"x" * 1000)
+            self.assertEqual(len(receive(clients[-1], 1000)), 1000)
+            server.process.send_signal(signal.SIGTERM)
+            for client in clients[:-1]:
+                self.assertEqual(len(receive(client, 1000)), 1000)
+            for client in clients:
+                client.close()
+
+    def test_bind_a_port_that_is_free_and_no_other(self):
+        with Server("--cores", self.two) as server:
+            done = run("server", "--listen", server.address, "--cores", self.two)
+        self.assertEqual(done.returncode, UNAVAILABLE)
+        self.assertIn(b"Address already in use", done.stderr)
+
+    def test_do_what_a_placement_says(self):
+        cores = sorted(os.sched_getaffinity(0))
+        pathlib.Path(self.path).write_text("control = %d\nio = %d\ntask = %d\n" % (cores[0], cores[-1], cores[-1]))
+        with Server("--placement", self.path, stdin=subprocess.PIPE) as server, server.connect() as client:
+            self.exchange([client])
+            self.ask(server, b":top\n:connections\n")
+        self.assertIn(b"%d reactor" % min(len(cores), 2), server.output)
+        self.assertRegex(server.output, rb"(?m)^ +\d+ +%d +c" % cores[0])
+        self.assertRegex(server.output, rb"(?m)^ +\d+ +%d +.i" % cores[-1])
+        self.assertRegex(server.output, rb"127\.0\.0\.1:\d+ +4 in +4 out")
+
+    def test_show_what_they_do(self):
+        with Server("--cores", self.two, stdin=subprocess.PIPE) as server, server.connect() as client:
+            self.exchange([client])
+            self.ask(server, b":top\n:top --json\n:trace on\n:trace off\n:trace write " + self.path.encode() + b"\n")
+        self.assertIn(b"2 reactors", server.output)
+        reply = next(line for line in server.output.splitlines() if line.startswith(b"{"))
+        self.assertEqual(json.loads(reply)["count"], 2)
+        self.assertIn("traceEvents", json.loads(pathlib.Path(self.path).read_text()))
+
+    def test_use_no_processor_time_when_there_is_nothing_to_do(self):
+        if is_sanitized():
+            self.skipTest("sanitizers have threads of their own")
+        with Server("--cores", self.two) as server, server.connect() as client:
+            self.exchange([client])
+            end = time.monotonic() + DEADLINE
+            before, now = None, self.work_of(server.process.pid)
+            while before != now:  # until they rest for a while
+                self.assertLess(time.monotonic(), end)
+                time.sleep(0.3)
+                before, now = now, self.work_of(server.process.pid)
+
+    def work_of(self, process):
+        """How often the threads of a process went to sleep, or were interrupted."""
+        return [line for status in pathlib.Path("/proc/%d/task" % process).glob("*/status")
+                for line in status.read_text().splitlines() if "ctxt_switches" in line]
+
+    def test_handle_messages_on_other_threads(self):
+        text = b"".join(b"line %d\n" % i for i in range(20000))
+        for cores in (str(self.core), self.two):
+            with Server("--offload", "--cores", cores) as server:
+                done = run("client", server.address, text=text)
+            self.assertEqual(done.returncode, 0)
+            self.assertEqual(done.stdout, text)
+
+
 class Ends(unittest.TestCase):
     def test_signals_drain(self):
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -233,6 +351,16 @@ class Ends(unittest.TestCase):
                 server.process.send_signal(number)
                 self.assertEqual(client.recv(1), b"")
             self.assertIn(b"draining", server.errors)
+
+    def test_an_attached_console_drains(self):
+        with tempfile.TemporaryDirectory() as directory:
+            path = os.path.join(directory, "control.sock")
+            with Server("--control", path) as server, server.connect() as client:
+                client.sendall(b"x")
+                self.assertEqual(receive(client, 1), b"x")
+                self.assertIn(b"Draining\n", run("console", path, text=b":drain\n").stdout)
+                self.assertEqual(client.recv(1), b"")
+                self.assertEqual(server.process.wait(DEADLINE), 0)
 
     def test_an_idle_connection_is_closed(self):
         with Server("--idle-timeout", "200ms") as server, server.connect() as client:
@@ -253,6 +381,19 @@ class Refusals(unittest.TestCase):
             self.refuse(USAGE, b"", *arguments)
         self.refuse(USAGE, b"'nowhere'", "--listen", "nowhere")
         self.refuse(USAGE, b"'soon'", "--idle-timeout", "soon")
+
+    def test_placements_that_make_no_sense(self):
+        with tempfile.TemporaryDirectory() as directory:
+            path = os.path.join(directory, "placement.conf")
+            self.refuse(NO_INPUT, b"No such file", "--placement", path)
+            core = min(os.sched_getaffinity(0))
+            for text, reason in (("task = %d\nio = here\n" % core, b"placement.conf:2: "),
+                                 ("task = 4095\n", b"placement.conf:1: "),
+                                 ("task = %d\n" % core, b"names no core for io")):
+                pathlib.Path(path).write_text(text)
+                self.refuse(BAD_DATA, reason, "--placement", path)
+            self.refuse(USAGE, b"only one of", "--placement", path, "--cores", "0")
+            self.refuse(USAGE, b"4095", "--cores", "4095")
 
     def test_port_in_use(self):
         with Server() as server:
@@ -310,7 +451,8 @@ class Client(unittest.TestCase):
         self.assertIn(b"onnection refused", done.stderr)
 
     def test_load_measures_and_verifies(self):
-        for cores in ("0", "0,0"):
+        core = min(os.sched_getaffinity(0))
+        for cores in ("%d" % core, "%d,%d" % (core, core)):
             with Server("--cores", cores) as server:
                 done = run("client", "--load", "--connections", "10", "--pipeline", "4", "--size", "300", "--duration",
                            "500ms", "--warmup", "50ms", "--verify", "--json", server.address)

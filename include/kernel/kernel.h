@@ -36,6 +36,7 @@
 #include <kernel/reader.h>
 #include <kernel/sector.h>
 #include <kernel/server.h>
+#include <kernel/server_reactor.h>
 #include <kernel/slab.h>
 #include <kernel/spmc.h>
 #include <kernel/spsc.h>

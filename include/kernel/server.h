@@ -65,6 +65,12 @@ enum kn_close_reason {
 struct kn_server_handler {
     void *context; /**< handed to every callback */
 
+    /**
+     * Somebody connected, before on_open: true takes the stream away, which is the handler's from then on, say to give
+     * it to a server that has less to do (kn_server_adopt); false leaves it here.
+     */
+    bool (*on_accept)(void *context, struct kn_tcp_stream stream, const struct kn_address *peer);
+
     /** A connection was accepted: 0 keeps it; a negative errno refuses it (closed, on_close is not called). */
     int (*on_open)(void *context, struct kn_connection *connection);
 
@@ -108,7 +114,8 @@ struct kn_server_handler {
 
 /** What a server is made of. Zero means the default in parentheses; the address is needed. */
 struct kn_server_options {
-    struct kn_address address;    /**< where to listen; port 0 lets the system choose, see kn_server_address */
+    struct kn_address address;    /**< where to listen; port 0 lets the system choose, see kn_server_address; zeroed:
+                                       nowhere, for a server whose connections are all adopted */
     uint32_t max_connections;     /**< (1024) beyond it, connections wait in the backlog; the slab is sized by it */
     uint32_t max_input_bytes;     /**< unconsumed bytes a connection may keep (64 KiB), at most 1 GiB */
     uint32_t max_output_bytes;    /**< unsent bytes a connection may have pending (256 KiB), at most 1 GiB */
@@ -179,6 +186,16 @@ void kn_server_drain(struct kn_server *server);
 
 /** Makes the current wait, or the next one, return at once. Any thread; async-signal-safe; wait-free. */
 void kn_server_wake(struct kn_server *server);
+
+/**
+ * Takes over a connected stream that another server accepted; on_open follows. While the server drains, and also when
+ * that is over, such a connection is one that came in time: turns go on until it has been answered. After an error the
+ * stream is the caller's still.
+ *
+ * @return 0, also where on_open refused it; -EAGAIN when max_connections are open.
+ */
+KN_CHECK_RESULT int kn_server_adopt(struct kn_server *server, struct kn_tcp_stream stream,
+                                    const struct kn_address *peer);
 
 /** The connection of an id, or NULL when it has gone. */
 struct kn_connection *kn_server_find(struct kn_server *server, uint64_t connection_id);

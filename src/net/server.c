@@ -37,6 +37,8 @@ static int apply_defaults(struct kn_server_options *options)
 
 static int open_listener(struct kn_server *server)
 {
+    if (server->options.address.length == 0)
+        return 0;
     struct kn_tcp_listener_options options = {
         .backlog = server->options.backlog,
         .reuse_port = server->options.reuse_port,
@@ -88,7 +90,7 @@ static int open_parts(struct kn_server *server)
     if (!server->receive_buffer)
         return -ENOMEM;
     kn_server_listen(server);
-    return server->listening ? 0 : -ENOMEM;
+    return server->listening || server->listener.descriptor < 0 ? 0 : -ENOMEM;
 }
 
 static struct kn_server *create(const struct kn_server_options *options, const struct kn_server_handler *handler)
@@ -263,8 +265,10 @@ static int spin_then_wait(struct kn_server *server, int64_t timeout_ns)
     return kn_poll_wait(&server->poll, &server->events, timeout_ns);
 }
 
-static int wait_for_events(struct kn_server *server, int64_t timeout_ns)
+int kn_server_wait(struct kn_server *server, int64_t timeout_ns)
 {
+    if (server->has_waited)
+        return 0;
     int64_t limit_ns = wait_limit_ns(server, timeout_ns);
     int result = server->options.spin_ns > 0 && limit_ns != 0 ? spin_then_wait(server, limit_ns)
                                                               : kn_poll_wait(&server->poll, &server->events, limit_ns);
@@ -275,6 +279,7 @@ static int wait_for_events(struct kn_server *server, int64_t timeout_ns)
         return result;
     if (server->events.count > 0)
         server->busy_ns = server->now_ns;
+    server->has_waited = true;
     return 0;
 }
 
@@ -362,7 +367,7 @@ static void expire(struct kn_server *server)
 
 /* ---- the end ---- */
 
-static void begin_drain_of(struct kn_connection *connection)
+void kn_connection_begin_drain(struct kn_connection *connection)
 {
     int arrived = 0;
     if (ioctl(connection->stream.descriptor, FIONREAD, &arrived) < 0 || arrived < 0)
@@ -374,18 +379,24 @@ static void begin_drain_of(struct kn_connection *connection)
 
 static void begin_drain(struct kn_server *server)
 {
-    while (kn_server_accept(server))
+    while (server->listener.descriptor >= 0 && kn_server_accept(server))
         continue; /* who connected in time is answered; max_connections ends it at the latest */
     close_listener(server);
     server->draining = true;
     server->accept_retry_ns = KN_NEVER_NS;
     server->drain_deadline_ns = server->now_ns + server->options.drain_timeout_ns;
     for (struct kn_link *link = server->active.next; link != &server->active; link = link->next)
-        begin_drain_of(kn_connection_of_active(link));
+        kn_connection_begin_drain(kn_connection_of_active(link));
 }
 
-static void take_turn(struct kn_server *server)
+bool kn_server_has_drained(const struct kn_server *server)
 {
+    return server->draining && server->open == 0;
+}
+
+void kn_server_serve(struct kn_server *server)
+{
+    server->has_waited = false;
     kn_counter_add(&server->counters.turns, 1);
     server->accept_ready = false;
     note_events(server);
@@ -404,13 +415,13 @@ static void take_turn(struct kn_server *server)
 
 int kn_server_turn(struct kn_server *server, int64_t timeout_ns)
 {
-    if (server->draining && server->open == 0)
+    if (kn_server_has_drained(server))
         return -ESHUTDOWN;
-    int result = wait_for_events(server, timeout_ns);
+    int result = kn_server_wait(server, timeout_ns);
     if (result < 0)
         return result;
-    take_turn(server);
-    return server->draining && server->open == 0 ? -ESHUTDOWN : 0;
+    kn_server_serve(server);
+    return kn_server_has_drained(server) ? -ESHUTDOWN : 0;
 }
 
 int kn_server_run(struct kn_server *server)

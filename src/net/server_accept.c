@@ -3,13 +3,14 @@
 #include <errno.h>
 #include <string.h>
 
+#include <kernel/clock.h>
 #include <kernel/error.h>
 #include <kernel/log.h>
 
 void kn_server_listen(struct kn_server *server)
 {
-    if (server->listening || server->draining || server->accept_retry_ns != KN_NEVER_NS ||
-        server->open >= server->options.max_connections)
+    if (server->listening || server->draining || server->listener.descriptor < 0 ||
+        server->accept_retry_ns != KN_NEVER_NS || server->open >= server->options.max_connections)
         return;
     /* Level-triggered: what a turn's bound leaves in the backlog is reported again. */
     if (kn_poll_register(&server->poll, server->listener.descriptor, KN_SERVER_TOKEN_LISTENER, KN_READABLE) == 0)
@@ -65,7 +66,8 @@ static void refuse(struct kn_connection *connection)
     kn_counter_add(&server->counters.refused, 1);
 }
 
-static void admit(struct kn_server *server, struct kn_tcp_stream stream, const struct kn_address *peer)
+/* The connection, or NULL when it was refused. */
+static struct kn_connection *admit(struct kn_server *server, struct kn_tcp_stream stream, const struct kn_address *peer)
 {
     struct kn_server_handler *handler = &server->handler;
     uint64_t id;
@@ -76,10 +78,30 @@ static void admit(struct kn_server *server, struct kn_tcp_stream stream, const s
                                   KN_READABLE | KN_WRITABLE | KN_EDGE);
     if (result == 0 && handler->on_open)
         result = handler->on_open(handler->context, connection);
-    if (result < 0)
+    if (result < 0) {
         refuse(connection);
-    else
-        kn_counter_add(&server->counters.accepted, 1);
+        return NULL;
+    }
+    kn_counter_add(&server->counters.accepted, 1);
+    return connection;
+}
+
+int kn_server_adopt(struct kn_server *server, struct kn_tcp_stream stream, const struct kn_address *peer)
+{
+    if (server->open >= server->options.max_connections)
+        return -EAGAIN;
+    server->now_ns = (int64_t)kn_clock_monotonic_ns(); /* there may have been no turn for long */
+    struct kn_connection *connection = admit(server, stream, peer);
+    if (connection && server->draining)
+        kn_connection_begin_drain(connection);
+    return 0;
+}
+
+static void take_in(struct kn_server *server, struct kn_tcp_stream stream, const struct kn_address *peer)
+{
+    struct kn_server_handler *handler = &server->handler;
+    if (!handler->on_accept || !handler->on_accept(handler->context, stream, peer))
+        (void)admit(server, stream, peer);
 }
 
 static void warn(struct kn_server *server, const char *what, int error)
@@ -120,7 +142,7 @@ bool kn_server_accept(struct kn_server *server)
         struct kn_address peer;
         int result = kn_tcp_accept(&server->listener, &stream, &peer);
         if (result == 0)
-            admit(server, stream, &peer);
+            take_in(server, stream, &peer);
         else if (!shed(server, result))
             return false;
     }

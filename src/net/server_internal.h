@@ -182,6 +182,7 @@ struct kn_server {
     bool listening;    /* the listener's interest is registered */
     bool accept_ready; /* the listener reported connections this turn */
     bool draining;
+    bool has_waited; /* events of a wait are still to be served */
     struct kn_tcp_listener listener;
     struct kn_address address;
     struct kn_server_counters counters;
@@ -238,6 +239,14 @@ void kn_connection_fail(struct kn_connection *connection, int error);
 void kn_connection_serve(struct kn_connection *connection);
 /* Calls on_close and frees. No callback of this connection may be on the stack. */
 void kn_connection_finish(struct kn_connection *connection, enum kn_close_reason reason);
+
+/* The two halves of a turn: waits, unless what an earlier wait found is still to be served; serves it. */
+int kn_server_wait(struct kn_server *server, int64_t timeout_ns);
+void kn_server_serve(struct kn_server *server);
+/* Whether a drain is over. */
+bool kn_server_has_drained(const struct kn_server *server);
+/* Has a connection answer what had arrived by now, and close. */
+void kn_connection_begin_drain(struct kn_connection *connection);
 
 /* Registers or removes the listener's interest. */
 void kn_server_listen(struct kn_server *server);

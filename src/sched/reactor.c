@@ -150,8 +150,8 @@ KN_INLINE void run_task(struct kn_reactor *reactor, struct kn_task *task)
         kn_run_queue_push(&reactor->queue, task, KN_RUN_LAST);
     } else {
         /* Release pairs with the acquire in kn_task_wake: who finds the task idle finds its home and all else written.
-         * Acquire pairs with the release there, as the task runs on at once. */
-        state = atomic_fetch_and_explicit(&task->state, (uint16_t)~KN_TASK_RUNNING, memory_order_acq_rel);
+         * Nothing is acquired: where it was woken meanwhile, the next poll's beginning does. */
+        state = atomic_fetch_and_explicit(&task->state, (uint16_t)~KN_TASK_RUNNING, memory_order_release);
         if (state & KN_TASK_SCHEDULED)
             kn_run_queue_push(&reactor->queue, task, KN_RUN_ORDER);
     }

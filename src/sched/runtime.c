@@ -16,7 +16,9 @@ enum {
     TURN_TIMERS = 256,
     BUS_MESSAGES = 256,
     POOL_TASK_BYTES = 192,
-    LOOK_MESSAGES_MAX = 64 /* of each queue at one look, each of which may be a question */
+    /* Of each queue at one look, each of which may be a question; and looks between two answers. */
+    LOOK_MESSAGES_MAX = 64,
+    LOOKS_MAX = 3
 };
 
 static const int64_t TURN_NS = 100000;
@@ -101,7 +103,7 @@ static int open_reactor(struct kn_runtime *runtime, uint32_t index, const struct
     /* Looks busy until it runs, so that nobody sends it work that would lie there. */
     kn_balance_publish(&reactor->seat, kn_balance_load_word(reactor->queue.movable, 0));
     reactor->returned = calloc(runtime->count, sizeof(reactor->returned[0]));
-    reactor->askers = calloc(runtime->count * LOOK_MESSAGES_MAX, sizeof(reactor->askers[0]));
+    reactor->askers = calloc(runtime->count * LOOK_MESSAGES_MAX * LOOKS_MAX, sizeof(reactor->askers[0]));
     if (!reactor->returned || !reactor->askers)
         return -ENOMEM;
     return open_trace(&reactor->trace, runtime->options.trace_events);
