@@ -16,9 +16,10 @@ import tempfile
 import termios
 import time
 import unittest
+import xml.etree.ElementTree
 
 PROGRAMS = pathlib.Path(sys.argv.pop(1)) if len(sys.argv) > 1 else pathlib.Path("build/release/bin")
-USAGE, BAD_DATA, NO_INPUT, UNAVAILABLE, NOT_PERMITTED = 64, 65, 66, 69, 77
+USAGE, BAD_DATA, NO_INPUT, UNAVAILABLE, CANNOT_CREATE, NOT_PERMITTED = 64, 65, 66, 69, 73, 77
 DEADLINE = 60
 
 
@@ -433,6 +434,53 @@ class Refusals(unittest.TestCase):
             self.assertEqual(run(program, "--help").returncode, 0)
             self.assertIn(b"Usage: " + program.encode(), run(program, "--help").stdout)
             self.assertRegex(run(program, "--version").stdout, rb"\d+\.\d+\.\d+")
+
+
+class Topology(unittest.TestCase):
+    MACHINE = ("--synthetic", "package:2 [numa] l3:2 core:4 pu:2")
+
+    def test_writes_a_placement_that_it_accepts(self):
+        for machine in [(), self.MACHINE]:
+            written = run("kernel-topology", *machine, "--placement-only").stdout
+            with tempfile.NamedTemporaryFile(suffix=".conf") as file:
+                file.write(written)
+                file.flush()
+                again = run("kernel-topology", *machine, "--placement", file.name, "--placement-only")
+            self.assertEqual((again.returncode, again.stdout), (0, written))
+
+    def test_refuses_a_bad_placement_with_its_line(self):
+        with tempfile.NamedTemporaryFile() as file:
+            file.write(b"control = 0\ntasks = 1\n")
+            file.flush()
+            done = run("kernel-topology", "--placement", file.name)
+        self.assertEqual(done.returncode, BAD_DATA)
+        self.assertEqual(done.stdout, b"")
+        self.assertEqual(done.stderr.decode(),
+                         f"{file.name}:2: 'tasks' is no key (there are control, io, timer and task)\n")
+
+    def test_describes_a_machine_in_json(self):
+        machine = json.loads(run("kernel-topology", *self.MACHINE, "--json").stdout)
+        self.assertEqual((machine["unit_count"], machine["core_count"], machine["node_count"]), (32, 16, 2))
+        self.assertEqual(machine["placement"]["control"], [0])
+        self.assertEqual([unit["number"] for unit in machine["units"] if "io" in unit["roles"]],
+                         [number for number in [2, 4, 6, 8, 3, 5, 7, 9]])
+        numbers = [unit["number"] for unit in machine["units"]]
+        self.assertEqual(machine["distances"][numbers.index(0)][numbers.index(1)], 1)
+        self.assertEqual(machine["distances"][numbers.index(0)][numbers.index(31)], 6)
+
+    def test_draws_each_unit_once(self):
+        picture = xml.etree.ElementTree.fromstring(run("kernel-topology", *self.MACHINE, "--svg", "-").stdout)
+        name = "{http://www.w3.org/2000/svg}"
+        numbers = [text.text for text in picture.iter(name + "text") if text.get("class") == "number"]
+        self.assertEqual(sorted(map(int, numbers)), list(range(32)))
+
+    def test_refuses_what_makes_no_sense(self):
+        for arguments in [["--json", "--placement-only"], ["--synthetic", "elephant"], ["--io-cores", "0"], ["extra"]]:
+            done = run("kernel-topology", *arguments)
+            self.assertEqual((done.returncode, done.stdout), (USAGE, b""))
+        self.assertEqual(run("kernel-topology", "--placement", "/nowhere").returncode, NO_INPUT)
+        self.assertEqual(run("kernel-topology", "--svg", "/nowhere/file").returncode, CANNOT_CREATE)
+BAD_DATA, NO_INPUT, CANNOT_CREATE = 65, 66, 73
 
 
 class Client(unittest.TestCase):
