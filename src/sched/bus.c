@@ -7,7 +7,7 @@ int kn_bus_open(struct kn_bus *bus, size_t reactors, size_t depth)
     *bus = (struct kn_bus){.reactors = reactors};
     if (reactors == 0 || reactors > UINT16_MAX)
         return -EINVAL;
-    bus->rings = calloc(reactors * reactors, sizeof(bus->rings[0]));
+    bus->rings = calloc(reactors * reactors, sizeof(struct kn_bus_ring *));
     bus->outbox = calloc(reactors * reactors, sizeof(bus->outbox[0]));
     int result = bus->rings && bus->outbox ? 0 : -ENOMEM;
     for (size_t i = 0; result == 0 && i < reactors * reactors; i++)
