@@ -44,7 +44,7 @@ enum kn_order {
 /** What a reactor's time is read from. */
 enum kn_reactor_clock {
     KN_REACTOR_CLOCK_AUTO,      /**< the processor's counter where it is invariant, else monotonic */
-    KN_REACTOR_CLOCK_COUNTER,   /**< the processor's counter, set right by the monotonic clock every few ms */
+    KN_REACTOR_CLOCK_COUNTER,   /**< the processor's counter, set right by the monotonic clock every ms */
     KN_REACTOR_CLOCK_MONOTONIC, /**< the system's */
     KN_REACTOR_CLOCK_COARSE     /**< the system's, as old as its last tick: timers are late by up to 10 ms */
 };
