@@ -370,7 +370,9 @@ static void wheel_forgets_a_slot_that_is_cancelled_while_it_is_spread(void **sta
     for (size_t i = 0; i < COUNT; i++)
         assert_int_equal(kn_timer_wheel_cancel(&wheel, &alarms[i].timer), 0);
     assert_int_equal(kn_timer_wheel_next_ns(&wheel), KN_NEVER);
+    assert_int_equal(kn_timer_wheel_advance(&wheel, 6000, 10), 0);
     arm(&wheel, &alarms[0], 7000);
+    assert_int_equal(kn_timer_wheel_next_ns(&wheel), 7000);
     assert_int_equal(kn_timer_wheel_advance(&wheel, 6500, 10), 0);
     assert_int_equal(kn_timer_wheel_next_ns(&wheel), 7000);
     assert_int_equal(kn_timer_wheel_advance(&wheel, 7000, 10), 1);

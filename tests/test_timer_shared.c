@@ -95,6 +95,22 @@ static void wheel_passes_over_a_cancelled_timer_and_leaves_it_to_be_forgotten(vo
     }
 }
 
+static void wheel_does_not_carry_a_cancelled_timer_along(void **state)
+{
+    (void)state;
+    struct kn_timer_wheel wheel;
+    struct alarm alarm;
+    make_wheel(&wheel);
+    make_alarm(&alarm, ring);
+    assert_int_equal(kn_timer_wheel_arm(&wheel, &alarm.timer, 5000), 0);
+    assert_int_equal(kn_timer_try_cancel(&alarm.timer), 0);
+    assert_int_equal(live(&wheel), 1);
+    assert_int_equal(kn_timer_wheel_advance(&wheel, 4500, ALL), 0); /* past the beginning of its slot */
+    assert_int_equal(live(&wheel), 0);
+    kn_timer_wheel_forget(&wheel, &alarm.timer);
+    assert_int_equal(live(&wheel), 0);
+}
+
 static void owner_cancels_shared_timers_at_once(void **state)
 {
     (void)state;
@@ -181,7 +197,7 @@ static void shared_timers_are_idle_when_their_callback_has_ended(void **state)
 
 /*
  * Threads that have timers armed, cancel them, wait until they are idle, and reuse their memory at once; the owner of
- * the wheel arms what is asked for, lets time pass and forgets what it is told.
+ * the wheel arms what is asked for, and again and again, lets time pass and forgets what it is told.
  */
 enum { CANCELLERS = 3, ITEMS = 6, ROUNDS = 30000 };
 
@@ -191,6 +207,7 @@ struct item {
     struct kn_timer timer;
     struct kn_mailbox_node node;
     _Atomic uint32_t wish; /* of enum wish */
+    bool is_in_use;        /* the owner's: not idle */
     uint32_t fired;        /* written by the callback, read when idle */
     uint64_t random;
 };
@@ -200,6 +217,7 @@ KN_MAILBOX_DEFINE(forgets, struct item, node);
 struct canceller {
     KN_OWNED struct item items[ITEMS];
     struct forgets *forgets;
+    struct kn_timer_wheel *wheel;
     uint64_t random;
     uint64_t fired;
     uint64_t cancelled;
@@ -220,6 +238,9 @@ static void count_expiry(struct kn_timer *timer, void *owner)
     struct item *item = KN_CONTAINER_OF(timer, struct item, timer);
     (void)owner;
     item->fired++;
+    item->is_in_use = timer->period_ns > 0;
+    if (item->is_in_use && item->fired % 2 == 0) /* it may have been cancelled meanwhile */
+        (void)kn_timer_wheel_arm(kn_timer_wheel_of(timer), timer, kn_timer_deadline_ns(timer) + 7);
 }
 
 static void wait_until_idle(const struct item *item)
@@ -249,8 +270,10 @@ static void cancel_one(struct canceller *canceller, struct item *item)
     for (uint64_t i = draw(&canceller->random) % 200; i > 0; i--)
         kn_cpu_relax();
     int result = kn_timer_try_cancel(&item->timer);
-    if (result == 0)
+    if (result == 0) {
+        canceller->wrong += kn_timer_wheel_of(&item->timer) != canceller->wheel;
         forgets_push(canceller->forgets, item);
+    }
     wait_until_idle(item);
     canceller->fired += item->fired > 0;
     canceller->cancelled += result == 0;
@@ -280,11 +303,18 @@ static void serve_wishes(struct kn_timer_wheel *wheel, struct canceller *cancell
 {
     for (size_t i = 0; i < ITEMS; i++) {
         struct item *item = &canceller->items[i];
+        if (item->is_in_use) {
+            int result = kn_timer_wheel_arm(wheel, &item->timer, now_ns + now_ns / 100 % 7 * 300);
+            if (result < 0 && result != -ECANCELED)
+                abort();
+            continue;
+        }
         /* Acquire pairs with the release in ask_for. */
         if (atomic_load_explicit(&item->wish, memory_order_acquire) != TO_BE_ARMED)
             continue;
         if (kn_timer_wheel_arm(wheel, &item->timer, now_ns + item->random % 2000) < 0)
             abort();
+        item->is_in_use = true;
         /* Release pairs with the acquire in cancel_one. */
         atomic_store_explicit(&item->wish, ARMED_ONCE, memory_order_release);
     }
@@ -305,6 +335,7 @@ static void every_shared_timer_fires_or_is_cancelled_and_never_both(void **state
     forgets_init(&forgets);
     for (size_t i = 0; i < CANCELLERS; i++) {
         cancellers[i].forgets = &forgets;
+        cancellers[i].wheel = wheel;
         cancellers[i].random = (i + 1) * UINT64_C(0x9e3779b97f4a7c15);
         assert_int_equal(pthread_create(&threads[i], NULL, cancel_timers, &cancellers[i]), 0);
     }
@@ -318,8 +349,10 @@ static void every_shared_timer_fires_or_is_cancelled_and_never_both(void **state
         now_ns += 100;
         if (kn_timer_wheel_advance(wheel, now_ns, 5) == 0)
             sched_yield();
-        while (forgets_try_pop(&forgets, &item) == 0)
+        while (forgets_try_pop(&forgets, &item) == 0) {
+            item->is_in_use = false;
             kn_timer_wheel_forget(wheel, &item->timer);
+        }
     }
     uint64_t fired = 0;
     uint64_t cancelled = 0;
@@ -340,6 +373,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(shared_timer_that_was_cancelled_never_fires_and_is_idle_when_forgotten),
         cmocka_unit_test(wheel_passes_over_a_cancelled_timer_and_leaves_it_to_be_forgotten),
+        cmocka_unit_test(wheel_does_not_carry_a_cancelled_timer_along),
         cmocka_unit_test(owner_cancels_shared_timers_at_once),
         cmocka_unit_test(shared_timers_are_idle_when_their_callback_has_ended),
         cmocka_unit_test(every_shared_timer_fires_or_is_cancelled_and_never_both),

@@ -130,8 +130,8 @@ static uint64_t relax_tick(struct kn_timer_wheel *wheel, const struct kn_timer *
     uint64_t slack_ns = (uint64_t)timer->slack_us * 1000;
     if (timer->period_ns > 0)
         slack_ns = least(slack_ns, timer->period_ns - 1); /* or it would miss the next */
-    uint64_t last_tick = add_saturating(timer->deadline_ns, slack_ns) >> wheel->shift;
-    last_tick = greatest(least(last_tick, wheel->last_tick - 1), tick);
+    /* This is never `never` but where `tick` is, as that has no zero at its end. */
+    uint64_t last_tick = greatest(add_saturating(timer->deadline_ns, slack_ns) >> wheel->shift, tick);
     uint64_t chosen = roundest(tick, last_tick);
     kn_counter_add(&wheel->counters.coalesced, chosen != tick);
     return chosen;
