@@ -40,7 +40,7 @@ struct server_console {
     struct kn_server *local; /* reactor 0's server, or NULL */
     struct kn_poll *poll;    /* that server's, or our own */
     struct kn_poll own_poll;
-    struct kn_waker waker; /* of our own poll */
+    struct kn_poll_waker waker; /* of our own poll */
     struct kn_events events;
     struct kn_tcp_listener control;
     int signals;
@@ -371,7 +371,7 @@ static int open_poll(struct server_console *console)
     console->poll = &console->own_poll;
     int result = kn_poll_open(&console->own_poll, KN_POLL_BACKEND_AUTO);
     if (result == 0)
-        result = kn_waker_open(&console->waker, &console->own_poll, KN_SERVER_USER_TOKEN(NUMBER_WAKER));
+        result = kn_poll_waker_open(&console->waker, &console->own_poll, KN_SERVER_USER_TOKEN(NUMBER_WAKER));
     return result;
 }
 
@@ -443,7 +443,7 @@ void server_console_wake(struct server_console *console)
     if (console->local)
         kn_server_wake(console->local);
     else
-        (void)kn_waker_wake(&console->waker);
+        (void)kn_poll_waker_wake(&console->waker);
 }
 
 /* A file or /dev/null has no readiness to wait for: it is read to its end at once. */
@@ -477,7 +477,7 @@ void server_console_close(struct server_console *console)
     kn_tcp_listener_close(&console->control);
     if (console->signals >= 0)
         close(console->signals);
-    kn_waker_close(&console->waker);
+    kn_poll_waker_close(&console->waker);
     kn_events_free(&console->events);
     kn_poll_close(&console->own_poll);
     free(console);

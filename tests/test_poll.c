@@ -187,7 +187,7 @@ static void poll_never_returns_before_its_timeout(void **state)
 static void *wake_a_thousand_times(void *waker)
 {
     for (unsigned i = 0; i < 1000; i++)
-        assert_int_equal(kn_waker_wake(waker), 0);
+        assert_int_equal(kn_poll_waker_wake(waker), 0);
     return NULL;
 }
 
@@ -195,9 +195,9 @@ static void waker_ends_the_wait_of_another_thread_and_coalesces(void **state)
 {
     (void)state;
     struct fixture fixture = open_fixture();
-    struct kn_waker waker;
+    struct kn_poll_waker waker;
     pthread_t thread;
-    assert_int_equal(kn_waker_open(&waker, &fixture.poll, 5), 0);
+    assert_int_equal(kn_poll_waker_open(&waker, &fixture.poll, 5), 0);
     assert_int_equal(pthread_create(&thread, NULL, wake_a_thousand_times, &waker), 0);
     assert_int_equal(kn_poll_wait(&fixture.poll, &fixture.events, -1), 0);
     assert_int_equal(fixture.events.count, 1);
@@ -205,28 +205,28 @@ static void waker_ends_the_wait_of_another_thread_and_coalesces(void **state)
     pthread_join(thread, NULL);
     (void)ready(&fixture); /* the rest of the thousand are one event at most ... */
     assert_int_equal(ready(&fixture), 0);
-    assert_int_equal(kn_waker_wake(&waker), 0);
-    assert_int_equal(kn_waker_wake(&waker), 0);
+    assert_int_equal(kn_poll_waker_wake(&waker), 0);
+    assert_int_equal(kn_poll_waker_wake(&waker), 0);
     assert_int_equal(ready(&fixture), KN_EVENT_READABLE); /* ... and as two are */
     assert_int_equal(ready(&fixture), 0);
-    kn_waker_close(&waker);
+    kn_poll_waker_close(&waker);
     close_fixture(&fixture);
 }
 
-static struct kn_waker *signalled_waker;
+static struct kn_poll_waker *signalled_waker;
 
 static void wake_on_signal(int number)
 {
     (void)number;
-    kn_waker_wake(signalled_waker);
+    kn_poll_waker_wake(signalled_waker);
 }
 
 static void wait_is_interrupted_by_a_signal_which_may_wake(void **state)
 {
     (void)state;
     struct fixture fixture = open_fixture();
-    struct kn_waker waker;
-    assert_int_equal(kn_waker_open(&waker, &fixture.poll, 5), 0);
+    struct kn_poll_waker waker;
+    assert_int_equal(kn_poll_waker_open(&waker, &fixture.poll, 5), 0);
     signalled_waker = &waker;
     struct sigaction action = {.sa_handler = wake_on_signal};
     assert_int_equal(sigaction(SIGALRM, &action, NULL), 0);
@@ -236,7 +236,7 @@ static void wait_is_interrupted_by_a_signal_which_may_wake(void **state)
     assert_true(result == -EINTR || (result == 0 && fixture.events.count == 1));
     if (result == -EINTR)
         assert_int_equal(ready(&fixture), KN_EVENT_READABLE);
-    kn_waker_close(&waker);
+    kn_poll_waker_close(&waker);
     close_fixture(&fixture);
 }
 

@@ -14,6 +14,11 @@
 
 #include <kernel/atomic.h>
 
+/** Lengths of time, as in 50 * KN_MILLISECOND_NS. */
+#define KN_MICROSECOND_NS UINT64_C(1000)
+#define KN_MILLISECOND_NS UINT64_C(1000000)
+#define KN_SECOND_NS UINT64_C(1000000000)
+
 /** Nanoseconds of CLOCK_MONOTONIC. */
 uint64_t kn_clock_monotonic_ns(void);
 

@@ -9,7 +9,7 @@
  *
  * Portability: edge-triggered events come again whenever more bytes arrive, even unread ones; a closed peer makes a
  * descriptor readable as well as KN_EVENT_READ_CLOSED, since the end of the stream must be read. A poll, its events
- * and its registrations belong to one thread; only kn_waker_wake may be called from others.
+ * and its registrations belong to one thread; only kn_poll_waker_wake may be called from others.
  */
 #ifndef KERNEL_POLL_H
 #define KERNEL_POLL_H
@@ -66,7 +66,7 @@ struct kn_poll {
 };
 
 /** A way to end another thread's wait. */
-struct kn_waker {
+struct kn_poll_waker {
     int descriptor; /**< private */
 };
 
@@ -111,16 +111,16 @@ int kn_poll_deregister(struct kn_poll *poll, int descriptor);
 int kn_poll_wait(struct kn_poll *poll, struct kn_events *events, int64_t timeout_ns);
 
 /** Opens a waker whose wakes appear in `poll` as a readable event with `token`. @return 0 or -errno. */
-KN_CHECK_RESULT int kn_waker_open(struct kn_waker *waker, struct kn_poll *poll, kn_token token);
+KN_CHECK_RESULT int kn_poll_waker_open(struct kn_poll_waker *waker, struct kn_poll *poll, kn_token token);
 
 /** Closes it; no thread may use it any more. */
-void kn_waker_close(struct kn_waker *waker);
+void kn_poll_waker_close(struct kn_poll_waker *waker);
 
 /**
  * Makes the poll's present or next wait return. Any thread, and signal handlers; never blocks; keeps errno. Many wakes
  * before the poll looks are one event. What the waking thread wrote before is visible to the woken one.
  * @return 0 or -errno.
  */
-int kn_waker_wake(struct kn_waker *waker);
+int kn_poll_waker_wake(struct kn_poll_waker *waker);
 
 #endif

@@ -175,6 +175,9 @@ const struct kn_reactor_counters *kn_reactor_counters(const struct kn_reactor *r
 /** The figures of its timers, likewise. */
 const struct kn_timer_counters *kn_reactor_timer_counters(const struct kn_reactor *reactor);
 
+/** Its wheel of timers, for who arms and cancels there himself, on its thread. */
+struct kn_timer_wheel *kn_reactor_timers(struct kn_reactor *reactor);
+
 /** The time of its present turn, on the time line of kn_clock_monotonic_ns. */
 uint64_t kn_reactor_now_ns(const struct kn_reactor *reactor);
 
@@ -205,6 +208,9 @@ int kn_reactor_cancel(struct kn_timer *timer);
  * used.
  */
 void *kn_reactor_task_acquire(struct kn_reactor *reactor);
+
+/** How many bytes the objects of its pool have. Any thread. */
+size_t kn_reactor_pool_task_bytes(const struct kn_reactor *reactor);
 
 /** Gives it back unspawned. On the thread of any reactor of the runtime. */
 void kn_reactor_task_give_back(struct kn_reactor *reactor, struct kn_task *task);

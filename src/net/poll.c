@@ -115,7 +115,7 @@ int kn_poll_wait(struct kn_poll *poll, struct kn_events *events, int64_t timeout
     return operations(poll)->wait(poll, events, timeout_ns);
 }
 
-int kn_waker_open(struct kn_waker *waker, struct kn_poll *poll, kn_token token)
+int kn_poll_waker_open(struct kn_poll_waker *waker, struct kn_poll *poll, kn_token token)
 {
     waker->descriptor = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (waker->descriptor < 0)
@@ -123,18 +123,18 @@ int kn_waker_open(struct kn_waker *waker, struct kn_poll *poll, kn_token token)
     /* Edge-triggered, so that the counter need never be read back: each write is an edge. */
     int result = kn_poll_register(poll, waker->descriptor, token, KN_READABLE | KN_EDGE);
     if (result < 0)
-        kn_waker_close(waker);
+        kn_poll_waker_close(waker);
     return result;
 }
 
-void kn_waker_close(struct kn_waker *waker)
+void kn_poll_waker_close(struct kn_poll_waker *waker)
 {
     if (waker->descriptor >= 0)
         close(waker->descriptor);
     waker->descriptor = -1;
 }
 
-int kn_waker_wake(struct kn_waker *waker)
+int kn_poll_waker_wake(struct kn_poll_waker *waker)
 {
     int saved_errno = errno;
     const uint64_t one = 1;

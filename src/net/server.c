@@ -81,7 +81,7 @@ static int open_parts(struct kn_server *server)
     if (result == 0)
         result = kn_poll_open(&server->poll, server->options.backend);
     if (result == 0)
-        result = kn_waker_open(&server->waker, &server->poll, KN_SERVER_TOKEN_WAKER);
+        result = kn_poll_waker_open(&server->waker, &server->poll, KN_SERVER_TOKEN_WAKER);
     if (result == 0)
         result = open_listener(server);
     if (result < 0)
@@ -160,7 +160,7 @@ void kn_server_close(struct kn_server *server)
     finish_all(server);
     close_listener(server);
     if (server->waker.descriptor >= 0)
-        kn_waker_close(&server->waker);
+        kn_poll_waker_close(&server->waker);
     if (server->poll.descriptor >= 0)
         kn_poll_close(&server->poll);
     kn_events_free(&server->events);
@@ -207,7 +207,7 @@ void kn_server_each(struct kn_server *server, void (*visit)(void *context, struc
 void kn_server_wake(struct kn_server *server)
 {
     int saved = errno; /* may run in a signal handler */
-    kn_waker_wake(&server->waker);
+    kn_poll_waker_wake(&server->waker);
     errno = saved;
 }
 

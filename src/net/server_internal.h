@@ -163,7 +163,7 @@ struct kn_server {
     struct kn_server_handler handler;
     struct kn_server_options options; /* no zeros left */
     struct kn_poll poll;
-    struct kn_waker waker;
+    struct kn_poll_waker waker;
     struct kn_events events;
     struct kn_slab slab;
     void *slab_memory;

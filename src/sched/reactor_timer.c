@@ -34,6 +34,11 @@ uint64_t kn_reactor_next_timer_ns(const struct kn_reactor *reactor)
     return kn_timer_wheel_next_ns(&reactor->wheel);
 }
 
+struct kn_timer_wheel *kn_reactor_timers(struct kn_reactor *reactor)
+{
+    return &reactor->wheel;
+}
+
 const struct kn_timer_counters *kn_reactor_timer_counters(const struct kn_reactor *reactor)
 {
     return kn_timer_wheel_counters(&reactor->wheel);

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <sched.h>
 
+#include "base/poison.h"
 #include "reactor_internal.h"
 
 /* Brings a queued task to the queue of another reactor, or of any from a thread without one. */
@@ -152,8 +153,15 @@ void *kn_reactor_task_acquire(struct kn_reactor *reactor)
         return NULL;
     }
     task->flags = KN_TASK_POOLED;
+    /* An arena in the object's last life may have left parts of it poisoned. */
+    KN_UNPOISON(task, pool->object_bytes);
     kn_counter_add(&reactor->counters.pool_used, 1);
     return task;
+}
+
+size_t kn_reactor_pool_task_bytes(const struct kn_reactor *reactor)
+{
+    return reactor->pool.object_bytes;
 }
 
 /* The reactor of the pool that an object comes from: the one whose memory it lies in. */
