@@ -15,6 +15,9 @@ typedef void kn_assert_hook(void *context, const char *expression, const char *f
  * what it was part of, as a reactor can of a task, should go on. */
 void kn_assert_set_hook(kn_assert_hook *hook, void *context);
 
+/* This thread's hook and its context, for who sets another one for a while. */
+kn_assert_hook *kn_assert_get_hook(void **context);
+
 /* Reports a broken invariant on standard error and aborts. Does not return. */
 _Noreturn void kn_assert_failed(const char *expression, const char *file, int line);
 

@@ -12,6 +12,12 @@ void kn_assert_set_hook(kn_assert_hook *hook, void *context)
     thread_context = context;
 }
 
+kn_assert_hook *kn_assert_get_hook(void **context)
+{
+    *context = thread_context;
+    return thread_hook;
+}
+
 _Noreturn void kn_assert_failed(const char *expression, const char *file, int line)
 {
     if (thread_hook)
