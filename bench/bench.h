@@ -59,6 +59,8 @@ extern const struct bench_suite bench_suite_pipeline;
 extern const struct bench_suite bench_suite_ipc;
 extern const struct bench_suite bench_suite_timer;
 extern const struct bench_suite bench_suite_task;
+extern const struct bench_suite bench_suite_future;
+extern const struct bench_suite bench_suite_numeric;
 extern const struct bench_suite bench_suite_echo;
 
 /* --- report.c ---------------------------------------------------------------------------------------------- */
