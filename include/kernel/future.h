@@ -224,7 +224,12 @@ void kn_future_drop_nothing(struct kn_future *future);
  * Makes a combinator of the memory of an arena; also streams, sinks and async functions, whose structure and function
  * have one name as well. NULL when the arena is full.
  */
-#define KN_IN(arena, combinator, ...) combinator(KN_ARENA_NEW((arena), struct combinator), ##__VA_ARGS__)
+#define KN_IN(arena, combinator, ...) combinator(KN_ARENA_NEW((arena), struct combinator) __VA_OPT__(, ) __VA_ARGS__)
+
+/** The same for one that shares the structure of another: KN_IN_AS(arena, kn_future_ready, kn_future_failed, -EPIPE).
+ */
+#define KN_IN_AS(arena, structure, combinator, ...)                                                                    \
+    combinator(KN_ARENA_NEW((arena), struct structure) __VA_OPT__(, ) __VA_ARGS__)
 
 /**
  * Defines a function of a value and a context, as map takes it, from one of honest types:

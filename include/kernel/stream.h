@@ -19,6 +19,10 @@
  * header says that values are owned or live longer. Combinators that keep several items (chunks, zip, buffered) are for
  * values that are not lent.
  *
+ * Lent streams. A future that polls a stream which stays the caller's (next) leaves its waker in the stream when it is
+ * dropped while it waits. So a stream is lent only to futures that are polled with the waker of who owns it, which
+ * plain combinators (timeout, select, join) hand on; a member of a set has a waker of its own and owns its streams.
+ *
  * Source: Stream of the futures crate.
  */
 #ifndef KERNEL_STREAM_H
