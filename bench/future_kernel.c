@@ -347,6 +347,58 @@ static double run_set(void *context, uint64_t count, uint64_t *result)
     return bench_now_ns() - start_ns;
 }
 
+/* ---- channels ---- */
+
+struct channel {
+    struct poller poller;
+    struct kn_channel channel;
+    struct kn_future_channel_send send;
+    struct kn_future_channel_receive receive;
+};
+
+static void *open_channel(void)
+{
+    struct channel *channel = bench_allocate(sizeof(*channel));
+    poller_init(&channel->poller);
+    const struct kn_channel_options options = {.capacity = FUTURE_CHANNEL_SLOTS};
+    if (kn_channel_open(&channel->channel, &options) == 0)
+        return channel;
+    free(channel);
+    return NULL;
+}
+
+static void close_channel(void *context)
+{
+    struct channel *channel = context;
+    kn_channel_destroy(&channel->channel);
+    free(channel);
+}
+
+/* A future is made and polled for each message sent, and for each received. */
+static double run_bursts(struct channel *channel, uint64_t count, uint64_t burst, uint64_t *result)
+{
+    double start_ns = bench_now_ns();
+    for (uint64_t left = count / burst; left > 0; left--) {
+        for (uint64_t i = 0; i < burst; i++)
+            (void)poll_once(&channel->poller,
+                            kn_future_channel_send(&channel->send, &channel->channel, KN_VALUE((uint64_t)1)));
+        for (uint64_t i = 0; i < burst; i++)
+            *result += poll_once(&channel->poller, kn_future_channel_receive(&channel->receive, &channel->channel))
+                           .value.natural;
+    }
+    return bench_now_ns() - start_ns;
+}
+
+static double run_channel_one(void *context, uint64_t count, uint64_t *result)
+{
+    return run_bursts(context, count, 1, result);
+}
+
+static double run_channel_many(void *context, uint64_t count, uint64_t *result)
+{
+    return run_bursts(context, count, FUTURE_CHANNEL_BURST, result);
+}
+
 const struct future_implementation future_kernel[] = {
     {"kernel", BENCH_OURS, FUTURE_MAP, open_chain, free, run_map},
     {"kernel", BENCH_OURS, FUTURE_AND_THEN, open_chain, free, run_and_then},
@@ -356,5 +408,7 @@ const struct future_implementation future_kernel[] = {
     {"kernel", BENCH_OURS, FUTURE_JOIN_PENDING, open_join, close_join, run_join_pending},
     {"kernel", BENCH_OURS, FUTURE_SET_FEW, open_set_few, close_set, run_set},
     {"kernel", BENCH_OURS, FUTURE_SET_MANY, open_set_many, close_set, run_set},
+    {"kernel", BENCH_OURS, FUTURE_CHANNEL_ONE, open_channel, close_channel, run_channel_one},
+    {"kernel", BENCH_OURS, FUTURE_CHANNEL_MANY, open_channel, close_channel, run_channel_many},
     {NULL, BENCH_OURS, FUTURE_CASES, NULL, NULL, NULL},
 };

@@ -282,11 +282,30 @@ struct kn_future_ready {
     struct kn_outcome outcome; /* to answer with */
 };
 
+/* Its type: such futures are made in place. */
+extern const struct kn_future_type kn_future_ready_type;
+
+/* Makes one. */
+KN_INLINE struct kn_future *kn_future_ready_make(struct kn_future_ready *self, struct kn_outcome outcome)
+{
+    if (KN_UNLIKELY(!self))
+        return NULL;
+    self->future.type = &kn_future_ready_type;
+    self->outcome = outcome;
+    return &self->future;
+}
+
 /** Answers with a value (the futures crate's ready, ok). Wait-free. */
-struct kn_future *kn_future_ready(struct kn_future_ready *self, kn_value_t value);
+KN_INLINE struct kn_future *kn_future_ready(struct kn_future_ready *self, kn_value_t value)
+{
+    return kn_future_ready_make(self, kn_ready(value));
+}
 
 /** Fails with a negative errno (err). Wait-free. */
-struct kn_future *kn_future_failed(struct kn_future_ready *self, int error);
+KN_INLINE struct kn_future *kn_future_failed(struct kn_future_ready *self, int error)
+{
+    return kn_future_ready_make(self, kn_failed(error));
+}
 
 /** Never answers. */
 struct kn_future_pending {

@@ -53,7 +53,8 @@ typedef void kn_release_function(void *context);
 
 /* ---- stages ---- */
 
-/** What a stage does. Private, as all of a stage. */
+/** What a stage does, which its type says. Private, as all of a stage. One that goes on with a next future turns into
+ * its kind above KN_STAGE_HAS_NEXT, which passes on what it is given. */
 enum kn_stage_kind {
     KN_STAGE_MAP,
     KN_STAGE_MAP_ERR,
@@ -64,7 +65,9 @@ enum kn_stage_kind {
     KN_STAGE_THEN,
     KN_STAGE_AND_THEN,
     KN_STAGE_OR_ELSE,
-    KN_STAGE_FLATTEN
+    KN_STAGE_FLATTEN,
+    KN_STAGE_HAS_NEXT, /**< and above */
+    KN_STAGE_KINDS = 2 * KN_STAGE_HAS_NEXT
 };
 
 /** A stage's function; flatten has none. */
@@ -81,21 +84,48 @@ union kn_stage_function {
 
 /**
  * A stage of a chain: the future that most of these are. A stage that is made of another stage joins its chain, of
- * which only the last one is polled: it polls the source and hands the answer on from stage to stage. So a poll that
- * waits costs the same however long the chain is, and stages that are done are not looked at again.
+ * which only the last one is polled: it polls what is waited for and hands the answer on from stage to stage. So a poll
+ * that waits costs the same however long the chain is, and stages that are done are not looked at again.
  *
- * Invariant: of a chain only the last stage's `source` and `first`, and the others' `after`, mean anything.
+ * Invariant: a chain waits for the `inner` of one of its stages, to which the `link` of its last stage points; that of
+ * every other points to the stage behind it. A stage that goes on with a next future takes it for its `inner`.
  */
 struct kn_future_stage {
-    struct kn_future future;  /* first */
-    struct kn_future *inner;  /* whose values pass: the future before this stage, or the one it has made; or NULL */
-    struct kn_future *source; /* what is waited for */
-    struct kn_future_stage *first;    /* where its answer goes; NULL: no stage is left, it is the chain's answer */
-    struct kn_future_stage *after;    /* the stage that this one's answer goes to */
-    union kn_stage_function function; /* what it does, with `kind` */
-    void *context;                    /* handed to it */
-    enum kn_stage_kind kind;          /* of it */
+    struct kn_future future; /* first; its type says what the stage does */
+    struct kn_future *inner; /* whose values it is given; NULL: of nobody who could discard them */
+    union {
+        struct kn_future_stage *at;    /* of the last stage: the one whose `inner` is waited for */
+        struct kn_future_stage *after; /* of the others: where the answer goes on */
+    } link;                            /* to another stage of the chain */
+    union kn_stage_function function;  /* what it does */
+    void *context;                     /* handed to it */
 };
+
+/* The types of stages, by kind. */
+extern const struct kn_future_type kn_stage_types[KN_STAGE_KINDS];
+
+/* Drops the future of a stage that has no memory. */
+struct kn_future *kn_stage_refuse(struct kn_future *inner);
+
+/* Makes a stage of memory that may be NULL; one after another stage joins it. In place, as a chain is mostly made and
+ * polled at once. */
+KN_INLINE struct kn_future *kn_stage_make(struct kn_future_stage *self, struct kn_future *inner,
+                                          enum kn_stage_kind kind, union kn_stage_function function, void *context)
+{
+    if (KN_UNLIKELY(!self || !inner))
+        return kn_stage_refuse(inner);
+    self->future.type = &kn_stage_types[kind];
+    self->inner = inner;
+    self->link.at = self;
+    self->function = function;
+    self->context = context;
+    if ((uintptr_t)inner->type - (uintptr_t)kn_stage_types < sizeof kn_stage_types) {
+        struct kn_future_stage *before = KN_CONTAINER_OF(inner, struct kn_future_stage, future);
+        self->link.at = before->link.at;
+        before->link.after = self;
+    }
+    return &self->future;
+}
 
 /* ---- values and errors ---- */
 
@@ -105,8 +135,12 @@ struct kn_future_map {
 };
 
 /** Answers with what `function` makes of the value. */
-struct kn_future *kn_future_map(struct kn_future_map *self, struct kn_future *inner, kn_map_function *function,
-                                void *context);
+KN_INLINE struct kn_future *kn_future_map(struct kn_future_map *self, struct kn_future *inner,
+                                          kn_map_function *function, void *context)
+{
+    return kn_stage_make(self ? &self->stage : NULL, inner, KN_STAGE_MAP, (union kn_stage_function){.map = function},
+                         context);
+}
 
 /** An error turned into another. */
 struct kn_future_map_err {
@@ -171,8 +205,12 @@ struct kn_future_and_then {
 };
 
 /** Answers as the future does that `function` makes of the value. */
-struct kn_future *kn_future_and_then(struct kn_future_and_then *self, struct kn_future *inner,
-                                     kn_next_function *function, void *context);
+KN_INLINE struct kn_future *kn_future_and_then(struct kn_future_and_then *self, struct kn_future *inner,
+                                               kn_next_function *function, void *context)
+{
+    return kn_stage_make(self ? &self->stage : NULL, inner, KN_STAGE_AND_THEN,
+                         (union kn_stage_function){.next = function}, context);
+}
 
 /** What goes on after an error. */
 struct kn_future_or_else {

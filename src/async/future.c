@@ -17,26 +17,8 @@ static struct kn_outcome ready_poll(struct kn_future *future, struct kn_context 
     return KN_CONTAINER_OF(future, struct kn_future_ready, future)->outcome;
 }
 
-static const struct kn_future_type ready_type = {.name = "ready", .poll = ready_poll, .drop = kn_future_drop_nothing};
-
-static struct kn_future *ready_make(struct kn_future_ready *self, struct kn_outcome outcome)
-{
-    if (!self)
-        return NULL;
-    self->future.type = &ready_type;
-    self->outcome = outcome;
-    return &self->future;
-}
-
-struct kn_future *kn_future_ready(struct kn_future_ready *self, kn_value_t value)
-{
-    return ready_make(self, kn_ready(value));
-}
-
-struct kn_future *kn_future_failed(struct kn_future_ready *self, int error)
-{
-    return ready_make(self, kn_failed(error));
-}
+const struct kn_future_type kn_future_ready_type = {
+    .name = "ready", .poll = ready_poll, .drop = kn_future_drop_nothing};
 
 /* ---- pending ---- */
 

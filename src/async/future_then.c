@@ -20,17 +20,22 @@ static bool is_complete(const void *self, struct kn_future *inner)
 
 /* ---- stages ---- */
 
+static enum kn_stage_kind kind_of(const struct kn_future_stage *stage)
+{
+    return (enum kn_stage_kind)(stage->future.type - kn_stage_types);
+}
+
 /* What a stage does with a value. What it goes on with as a next future is left in `next`. */
 KN_INLINE struct kn_outcome apply_to_value(struct kn_future_stage *stage, kn_value_t value, struct kn_future **next)
 {
     /* The two that are met most do without the indirect jump of a table. */
-    if (stage->kind == KN_STAGE_MAP)
+    if (stage->future.type == &kn_stage_types[KN_STAGE_MAP])
         return kn_ready(stage->function.map(value, stage->context));
-    if (stage->kind == KN_STAGE_AND_THEN) {
+    if (stage->future.type == &kn_stage_types[KN_STAGE_AND_THEN]) {
         *next = stage->function.next(value, stage->context);
         return kn_pending();
     }
-    switch (stage->kind) {
+    switch (kind_of(stage)) {
     case KN_STAGE_MAP_OR_ELSE:
         return kn_ready(stage->function.map(value, stage->context));
     case KN_STAGE_INSPECT:
@@ -53,13 +58,14 @@ static struct kn_outcome apply_to_error(struct kn_future_stage *stage, struct kn
                                         struct kn_future **next)
 {
     int error = (int)outcome.status;
-    if (stage->kind == KN_STAGE_THEN) {
+    enum kn_stage_kind kind = kind_of(stage);
+    if (kind == KN_STAGE_THEN) {
         *next = stage->function.then(outcome, stage->context);
         return kn_pending();
     }
     if (error >= 0)
         return outcome;
-    switch (stage->kind) {
+    switch (kind) {
     case KN_STAGE_MAP_ERR:
         error = stage->function.map_error(error, stage->context);
         kn_assert(error < 0);
@@ -81,25 +87,40 @@ static struct kn_outcome apply_to_error(struct kn_future_stage *stage, struct kn
     return outcome;
 }
 
+/* Goes on with the next future of a stage. Most are ready, and need no call. */
+KN_INLINE struct kn_outcome go_on(struct kn_future_stage *last, struct kn_future_stage *stage, struct kn_future *next,
+                                  struct kn_context *context)
+{
+    stage->inner = next;
+    stage->future.type += KN_STAGE_HAS_NEXT;
+    if (KN_UNLIKELY(!next)) {
+        last->link.at = stage;
+        return kn_failed(-ENOMEM);
+    }
+    if (KN_LIKELY(next->type == &kn_future_ready_type))
+        return KN_CONTAINER_OF(next, struct kn_future_ready, future)->outcome;
+    /* Before the poll, in which an invariant may break: what is dropped then is the new one. */
+    last->link.at = stage;
+    return kn_future_poll(next, context);
+}
+
 /* Polls what is waited for, and hands its answer on from stage to stage, as far as there is one. */
 static struct kn_outcome stage_poll(struct kn_future *future, struct kn_context *context)
 {
     struct kn_future_stage *self = KN_CONTAINER_OF(future, struct kn_future_stage, future);
-    struct kn_future_stage *stage = self->first;
-    struct kn_outcome outcome = kn_future_poll(self->source, context);
-    while (outcome.status != KN_PENDING && stage) {
+    struct kn_future_stage *stage = self->link.at;
+    struct kn_outcome outcome = kn_future_poll(stage->inner, context);
+    while (outcome.status != KN_PENDING) {
         struct kn_future *next = NULL;
+        struct kn_future_stage *after = stage == self ? NULL : stage->link.after;
         if (KN_LIKELY(outcome.status == KN_READY))
             outcome = apply_to_value(stage, outcome.value, &next);
         else
             outcome = apply_to_error(stage, outcome, &next);
-        struct kn_future_stage *after = stage == self ? NULL : stage->after;
-        if (outcome.status == KN_PENDING) {
-            /* Before the next poll, in which an invariant may break: what is dropped then is the new one. */
-            stage->inner = self->source = next;
-            self->first = after;
-            outcome = KN_LIKELY(next != NULL) ? kn_future_poll(next, context) : kn_failed(-ENOMEM);
-        }
+        if (outcome.status == KN_PENDING)
+            outcome = go_on(self, stage, next, context);
+        if (!after)
+            break;
         stage = after;
     }
     return outcome;
@@ -107,7 +128,7 @@ static struct kn_outcome stage_poll(struct kn_future *future, struct kn_context 
 
 static void stage_drop(struct kn_future *future)
 {
-    kn_future_drop(KN_CONTAINER_OF(future, struct kn_future_stage, future)->source);
+    kn_future_drop(KN_CONTAINER_OF(future, struct kn_future_stage, future)->link.at->inner);
 }
 
 static void stage_discard(struct kn_future *future, kn_value_t value)
@@ -117,64 +138,36 @@ static void stage_discard(struct kn_future *future, kn_value_t value)
         kn_future_discard(inner, value);
 }
 
-#define MAKES_VALUES(type_name)                                                                                        \
-    {                                                                                                                  \
-        .name = (type_name), .poll = stage_poll, .drop = stage_drop                                                    \
-    }
-#define PASSES_VALUES(type_name)                                                                                       \
-    {                                                                                                                  \
-        .name = (type_name), .poll = stage_poll, .drop = stage_drop, .discard = stage_discard                          \
-    }
+/* A stage that makes its values has no way to discard them. */
+#define STAGE(kind, type_name, how_to_discard)                                                                         \
+    [kind] = {.name = (type_name), .poll = stage_poll, .drop = stage_drop, .discard = (how_to_discard)}
+#define STAGE_WITH_NEXT(kind, type_name)                                                                               \
+    STAGE(kind, type_name, stage_discard), STAGE((kind) + KN_STAGE_HAS_NEXT, type_name, stage_discard)
 
-static const struct kn_future_type stage_types[] = {
-    [KN_STAGE_MAP] = MAKES_VALUES("map"),
-    [KN_STAGE_MAP_ERR] = PASSES_VALUES("map_err"),
-    [KN_STAGE_MAP_OR_ELSE] = MAKES_VALUES("map_or_else"),
-    [KN_STAGE_UNWRAP_OR_ELSE] = PASSES_VALUES("unwrap_or_else"),
-    [KN_STAGE_INSPECT] = PASSES_VALUES("inspect"),
-    [KN_STAGE_INSPECT_ERR] = PASSES_VALUES("inspect_err"),
-    [KN_STAGE_THEN] = PASSES_VALUES("then"),
-    [KN_STAGE_AND_THEN] = PASSES_VALUES("and_then"),
-    [KN_STAGE_OR_ELSE] = PASSES_VALUES("or_else"),
-    [KN_STAGE_FLATTEN] = PASSES_VALUES("flatten"),
+const struct kn_future_type kn_stage_types[KN_STAGE_KINDS] = {
+    STAGE(KN_STAGE_MAP, "map", NULL),
+    STAGE(KN_STAGE_MAP_ERR, "map_err", stage_discard),
+    STAGE(KN_STAGE_MAP_OR_ELSE, "map_or_else", NULL),
+    STAGE(KN_STAGE_UNWRAP_OR_ELSE, "unwrap_or_else", stage_discard),
+    STAGE(KN_STAGE_INSPECT, "inspect", stage_discard),
+    STAGE(KN_STAGE_INSPECT_ERR, "inspect_err", stage_discard),
+    STAGE_WITH_NEXT(KN_STAGE_THEN, "then"),
+    STAGE_WITH_NEXT(KN_STAGE_AND_THEN, "and_then"),
+    STAGE_WITH_NEXT(KN_STAGE_OR_ELSE, "or_else"),
+    STAGE_WITH_NEXT(KN_STAGE_FLATTEN, "flatten"),
 };
 
-/* Makes a stage of memory that may be NULL; one after another stage joins it. */
-KN_INLINE struct kn_future *stage_make(struct kn_future_stage *self, struct kn_future *inner, enum kn_stage_kind kind,
-                                       union kn_stage_function function, void *context)
+struct kn_future *kn_stage_refuse(struct kn_future *inner)
 {
-    if (KN_UNLIKELY(!self || !inner))
-        return is_complete(self, inner) ? inner : NULL;
-    self->future.type = &stage_types[kind];
-    self->kind = kind;
-    self->function = function;
-    self->context = context;
-    self->inner = inner;
-    self->source = inner;
-    self->first = self;
-    if (inner->type->poll == stage_poll) {
-        struct kn_future_stage *before = KN_CONTAINER_OF(inner, struct kn_future_stage, future);
-        self->source = before->source;
-        if (before->first) {
-            self->first = before->first;
-            before->after = self;
-        }
-    }
-    return &self->future;
-}
-
-struct kn_future *kn_future_map(struct kn_future_map *self, struct kn_future *inner, kn_map_function *function,
-                                void *context)
-{
-    return stage_make(self ? &self->stage : NULL, inner, KN_STAGE_MAP, (union kn_stage_function){.map = function},
-                      context);
+    kn_future_drop(inner);
+    return NULL;
 }
 
 struct kn_future *kn_future_map_err(struct kn_future_map_err *self, struct kn_future *inner,
                                     kn_map_error_function *function, void *context)
 {
-    return stage_make(self ? &self->stage : NULL, inner, KN_STAGE_MAP_ERR,
-                      (union kn_stage_function){.map_error = function}, context);
+    return kn_stage_make(self ? &self->stage : NULL, inner, KN_STAGE_MAP_ERR,
+                         (union kn_stage_function){.map_error = function}, context);
 }
 
 struct kn_future *kn_future_map_or_else(struct kn_future_map_or_else *self, struct kn_future *inner,
@@ -182,56 +175,49 @@ struct kn_future *kn_future_map_or_else(struct kn_future_map_or_else *self, stru
 {
     if (self)
         self->fallback = fallback;
-    return stage_make(self ? &self->stage : NULL, inner, KN_STAGE_MAP_OR_ELSE,
-                      (union kn_stage_function){.map = function}, context);
+    return kn_stage_make(self ? &self->stage : NULL, inner, KN_STAGE_MAP_OR_ELSE,
+                         (union kn_stage_function){.map = function}, context);
 }
 
 struct kn_future *kn_future_unwrap_or_else(struct kn_future_unwrap_or_else *self, struct kn_future *inner,
                                            kn_unwrap_function *function, void *context)
 {
-    return stage_make(self ? &self->stage : NULL, inner, KN_STAGE_UNWRAP_OR_ELSE,
-                      (union kn_stage_function){.unwrap = function}, context);
+    return kn_stage_make(self ? &self->stage : NULL, inner, KN_STAGE_UNWRAP_OR_ELSE,
+                         (union kn_stage_function){.unwrap = function}, context);
 }
 
 struct kn_future *kn_future_inspect(struct kn_future_inspect *self, struct kn_future *inner,
                                     kn_inspect_function *function, void *context)
 {
-    return stage_make(self ? &self->stage : NULL, inner, KN_STAGE_INSPECT,
-                      (union kn_stage_function){.inspect = function}, context);
+    return kn_stage_make(self ? &self->stage : NULL, inner, KN_STAGE_INSPECT,
+                         (union kn_stage_function){.inspect = function}, context);
 }
 
 struct kn_future *kn_future_inspect_err(struct kn_future_inspect_err *self, struct kn_future *inner,
                                         kn_inspect_error_function *function, void *context)
 {
-    return stage_make(self ? &self->stage : NULL, inner, KN_STAGE_INSPECT_ERR,
-                      (union kn_stage_function){.inspect_error = function}, context);
+    return kn_stage_make(self ? &self->stage : NULL, inner, KN_STAGE_INSPECT_ERR,
+                         (union kn_stage_function){.inspect_error = function}, context);
 }
 
 struct kn_future *kn_future_then(struct kn_future_then *self, struct kn_future *inner, kn_then_function *function,
                                  void *context)
 {
-    return stage_make(self ? &self->stage : NULL, inner, KN_STAGE_THEN, (union kn_stage_function){.then = function},
-                      context);
-}
-
-struct kn_future *kn_future_and_then(struct kn_future_and_then *self, struct kn_future *inner,
-                                     kn_next_function *function, void *context)
-{
-    return stage_make(self ? &self->stage : NULL, inner, KN_STAGE_AND_THEN, (union kn_stage_function){.next = function},
-                      context);
+    return kn_stage_make(self ? &self->stage : NULL, inner, KN_STAGE_THEN, (union kn_stage_function){.then = function},
+                         context);
 }
 
 struct kn_future *kn_future_or_else(struct kn_future_or_else *self, struct kn_future *inner,
                                     kn_recover_function *function, void *context)
 {
-    return stage_make(self ? &self->stage : NULL, inner, KN_STAGE_OR_ELSE,
-                      (union kn_stage_function){.recover = function}, context);
+    return kn_stage_make(self ? &self->stage : NULL, inner, KN_STAGE_OR_ELSE,
+                         (union kn_stage_function){.recover = function}, context);
 }
 
 struct kn_future *kn_future_flatten(struct kn_future_flatten *self, struct kn_future *inner)
 {
-    return stage_make(self ? &self->stage : NULL, inner, KN_STAGE_FLATTEN, (union kn_stage_function){.map = NULL},
-                      NULL);
+    return kn_stage_make(self ? &self->stage : NULL, inner, KN_STAGE_FLATTEN, (union kn_stage_function){.map = NULL},
+                         NULL);
 }
 
 /* ---- flatten_stream ---- */
