@@ -28,7 +28,7 @@
 /** The first answer of several. */
 struct kn_future_race {
     struct kn_future future;     /* first */
-    struct kn_future **children; /* those that are left, and the winner after the answer */
+    struct kn_future **children; /* lent until it has ended: those that are left, at last the winner */
     size_t count;                /* of them; 0: dropped or answered */
     size_t winner;               /**< after the answer: the index of who gave it */
 };
@@ -39,7 +39,7 @@ struct kn_future *kn_future_race(struct kn_future_race *self, struct kn_future *
 /** The first success of several. */
 struct kn_future_select_ok {
     struct kn_future future;     /* first */
-    struct kn_future **children; /* those that are left; the winner becomes the first */
+    struct kn_future **children; /* lent until it has ended: those that are left, the winner becomes the first */
     size_t count;                /* of them */
     int64_t status;              /* the last failure */
 };
