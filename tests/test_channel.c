@@ -257,6 +257,24 @@ static void closed_channel_gives_out_what_it_has_and_then_its_end(void **state)
     kn_channel_destroy(&channel);
 }
 
+static void a_sender_who_is_not_the_last_may_close_the_channel(void **state)
+{
+    (void)state;
+    kn_value_t value;
+    open_channel(4, NULL);
+    kn_channel_join(&channel);
+    assert_int_equal(kn_channel_try_send(&channel, KN_VALUE(5)), 0);
+    kn_channel_close(&channel);
+    assert_true(kn_channel_is_closed(&channel));
+    assert_int_equal(kn_channel_try_send(&channel, KN_VALUE(6)), -EPIPE);
+    assert_int_equal(kn_channel_try_receive(&channel, &value), 0);
+    assert_int_equal(value.integer, 5);
+    assert_int_equal(kn_channel_try_receive(&channel, &value), -EPIPE);
+    kn_channel_leave(&channel);
+    kn_channel_leave(&channel);
+    kn_channel_destroy(&channel);
+}
+
 static void count_release(kn_value_t value, void *context)
 {
     (void)value;
@@ -468,6 +486,7 @@ int main(void)
         cmocka_unit_test(sender_that_is_dropped_lets_the_next_have_its_room),
         cmocka_unit_test(capacity_is_a_bound_and_a_power_of_two),
         cmocka_unit_test(closed_channel_gives_out_what_it_has_and_then_its_end),
+        cmocka_unit_test(a_sender_who_is_not_the_last_may_close_the_channel),
         cmocka_unit_test(what_is_left_is_given_back),
         cmocka_unit_test(receiver_without_memory_closes_the_channel),
         cmocka_unit_test(waiters_are_found_however_long_nobody_has_waited),

@@ -91,6 +91,18 @@ struct kn_stream_next {
  */
 struct kn_future *kn_stream_next(struct kn_stream_next *self, struct kn_stream *stream);
 
+/** Lends a stream. */
+struct kn_stream_by_ref {
+    struct kn_stream stream; /* first */
+    struct kn_stream *inner; /* lent */
+};
+
+/**
+ * Passes on the items of `inner`, which stays the caller's: what is made of this one may be dropped, and the rest of
+ * the items be taken from `inner` afterwards (by_ref). See above for whose waker it may be polled with.
+ */
+struct kn_stream *kn_stream_by_ref(struct kn_stream_by_ref *self, struct kn_stream *inner);
+
 /** Says how the items of another stream are given back. */
 struct kn_stream_owned {
     struct kn_stream stream;      /* first */

@@ -31,6 +31,29 @@ struct kn_future *kn_stream_next(struct kn_stream_next *self, struct kn_stream *
     return &self->future;
 }
 
+/* ---- by_ref ---- */
+
+static struct kn_outcome by_ref_next(struct kn_stream *stream, struct kn_context *context)
+{
+    return kn_stream_poll(KN_CONTAINER_OF(stream, struct kn_stream_by_ref, stream)->inner, context);
+}
+
+static void by_ref_discard(struct kn_stream *stream, kn_value_t value)
+{
+    kn_stream_discard(KN_CONTAINER_OF(stream, struct kn_stream_by_ref, stream)->inner, value);
+}
+
+static const struct kn_stream_type by_ref_type = {
+    .name = "by_ref", .next = by_ref_next, .drop = kn_stream_drop_nothing, .discard = by_ref_discard};
+
+struct kn_stream *kn_stream_by_ref(struct kn_stream_by_ref *self, struct kn_stream *inner)
+{
+    if (!self || !inner)
+        return NULL;
+    *self = (struct kn_stream_by_ref){.stream.type = &by_ref_type, .inner = inner};
+    return &self->stream;
+}
+
 /* ---- owned ---- */
 
 static struct kn_outcome owned_next(struct kn_stream *stream, struct kn_context *context)
