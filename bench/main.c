@@ -11,9 +11,9 @@
 #include "options.h"
 
 static const struct bench_suite *const suites[] = {
-    &bench_suite_cacheline, &bench_suite_spsc,      &bench_suite_mpsc,     &bench_suite_spmc,
-    &bench_suite_mpmc,      &bench_suite_broadcast, &bench_suite_pipeline, &bench_suite_ipc,
-    &bench_suite_timer,     &bench_suite_task,      &bench_suite_future,    &bench_suite_numeric,   &bench_suite_echo,
+    &bench_suite_cacheline, &bench_suite_spsc,     &bench_suite_mpsc, &bench_suite_spmc,  &bench_suite_mpmc,
+    &bench_suite_broadcast, &bench_suite_pipeline, &bench_suite_ipc,  &bench_suite_timer, &bench_suite_task,
+    &bench_suite_future,    &bench_suite_numeric,  &bench_suite_echo,
 };
 
 #define SUITES (sizeof(suites) / sizeof(suites[0]))
