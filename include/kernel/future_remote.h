@@ -15,6 +15,9 @@
  * answered with no longer belongs to the task: if it is owned, put kn_future_owned around the handle. (Rust's
  * remote_handle, tokio's JoinHandle, but that a dropped handle cancels.)
  *
+ * A task that a reactor gives up because an invariant broke (isolate_panics) never answers its handle: put
+ * kn_future_catch around what may break.
+ *
  * The memory is counted for: a part for the task, one for the handle. Who gives back the second returns the memory.
  */
 #ifndef KERNEL_FUTURE_REMOTE_H
