@@ -284,13 +284,14 @@ static void drop_waits_for_a_call_of_its_waker(void **state)
     struct kn_executor executor = {.reactor = here, .budget = KN_EXECUTOR_BUDGET};
     turn_all(runtime);
     assert_int_equal(kn_runtime_start(runtime, 1), 0);
-    for (unsigned answers = 0; answers < 2; answers++) {
+    for (unsigned answers = 0; answers < 2;) {
         struct slow_waker slow = {.waker.wake = wake_slowly};
         struct kn_context context = {.waker = &slow.waker, .executor = &executor, .deadline_ns = KN_NEVER};
         struct kn_parallel_options options = {.reactors = &there, .reactor_count = 1};
         struct kn_future *future = scene_map(scene, 1, 0, 0, options);
-        assert_int_equal(kn_reactor_turn(here, 0), 0);
-        assert_int_equal(kn_future_poll(future, &context).status, KN_PENDING);
+        assert_in_range(kn_reactor_turn(here, 0), 0, 1);
+        if (kn_future_poll(future, &context).status != KN_PENDING)
+            continue; /* the other reactor was quicker than this poll */
         REACTORS_AWAIT(kn_reactor_turn(here, 0) >= 0 && slow.is_called);
         if (answers)
             assert_int_equal(kn_future_poll(future, &context).status, KN_READY);
@@ -298,6 +299,7 @@ static void drop_waits_for_a_call_of_its_waker(void **state)
             kn_future_drop(future);
         assert_true(slow.has_returned);
         assert_int_equal(scene->counted.live, 0);
+        answers++;
     }
     kn_runtime_close(runtime);
     free(scene);

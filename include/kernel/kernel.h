@@ -78,6 +78,7 @@
 #include <kernel/stream_concurrent.h>
 #include <kernel/stream_fold.h>
 #include <kernel/stream_map.h>
+#include <kernel/stream_queue.h>
 #include <kernel/stream_source.h>
 #include <kernel/stream_take.h>
 #include <kernel/stream_time.h>

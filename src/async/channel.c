@@ -224,15 +224,26 @@ static bool is_in_line(const struct kn_wait_node *node)
     return atomic_load_explicit(&node->state, memory_order_relaxed) != KN_WAIT_NODE_IDLE;
 }
 
-/* Takes a sender out of the line; one that did not use what it was woken for lets the next one have it. */
-static void leave_line(struct kn_channel *channel, struct kn_wait_node *node, bool has_sent)
+/* Whether there is room. Only who was woken for it asks: it has then seen what was released. */
+static bool has_room(struct kn_channel *channel)
+{
+    struct kn_writer *writer = &channel->queue.producer.writer;
+    uint64_t claimed = atomic_load_explicit(&writer->ring.head->writers.claimed, memory_order_relaxed);
+    return kn_ring_room(&writer->ring, kn_writer_gate(writer, kn_channel_queue_form(false, false), 1), claimed) > 0;
+}
+
+/*
+ * Takes a sender out of the line. The room for which it was woken may be still there: when it gives up, and also when
+ * it has sent, as it may have done so before, into other room, and be woken for what it has sent itself. Then the next
+ * one gets it.
+ */
+static void leave_line(struct kn_channel *channel, struct kn_wait_node *node)
 {
     if (!is_in_line(node))
         return;
     struct kn_wait_list *line = &channel->senders.line;
     kn_wait_list_lock(line);
-    bool was_woken = kn_wait_list_remove(line, node);
-    if (was_woken && !has_sent && kn_wait_list_first(line))
+    if (kn_wait_list_remove(line, node) && kn_wait_list_first(line) && has_room(channel))
         kn_wait_list_wake(line, kn_wait_list_first(line));
     kn_wait_list_unlock(line);
 }
@@ -251,7 +262,7 @@ static int64_t send_or_wait(struct kn_channel *channel, kn_value_t value, struct
             return KN_PENDING;
         }
     }
-    leave_line(channel, node, result == 0);
+    leave_line(channel, node);
     return result;
 }
 
@@ -361,7 +372,7 @@ static void send_drop(struct kn_future *future)
     if (!self->holds)
         return;
     self->holds = false;
-    leave_line(self->channel, &self->node, false);
+    leave_line(self->channel, &self->node);
     kn_channel_release(self->channel, self->value);
 }
 
@@ -527,7 +538,7 @@ static void sink_drop(struct kn_sink *sink)
     struct kn_sink_channel *self = KN_CONTAINER_OF(sink, struct kn_sink_channel, sink);
     if (!self->channel)
         return;
-    leave_line(self->channel, &self->node, false);
+    leave_line(self->channel, &self->node);
     if (self->holds)
         sink_discard(sink, self->value);
     self->holds = false;

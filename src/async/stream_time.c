@@ -347,7 +347,7 @@ static const struct kn_stream_type chunks_timeout_type = {.name = "chunks_timeou
 struct kn_stream *kn_stream_chunks_timeout(struct kn_stream_chunks_timeout *self, struct kn_stream *inner,
                                            kn_value_t *values, size_t capacity, uint64_t duration_ns)
 {
-    if (!kn_stream_chunks(self ? &self->chunks : NULL, inner, values, capacity))
+    if (!kn_stream_chunks(self ? &self->chunks : NULL, inner, values, capacity) || !self)
         return NULL;
     self->stream.type = &chunks_timeout_type;
     self->duration_ns = duration_ns;
