@@ -156,16 +156,18 @@ static void look_after_senders(struct kn_channel *channel)
         relax(channel);
 }
 
-/*
- * Makes those heedful who move values: sets the bits, and unless it was so already has every thread pass a barrier.
- * Whether everybody will see it: else the caller must not wait this time, and looks again instead.
- */
-static bool make_heedful(const struct kn_channel *channel, _Atomic uint32_t *heed)
+/* Makes those heedful who move values. @return whether they were not: then have_all_pass is to be called. */
+static bool make_heedful(_Atomic uint32_t *heed)
 {
     /* Acquire and release pair with the additions in wake_receiver and wake_sender. */
     uint32_t before = atomic_fetch_or_explicit(heed, KN_CHANNEL_HEEDFUL | KN_CHANNEL_WAITS, memory_order_acq_rel);
-    if (before & KN_CHANNEL_HEEDFUL)
-        return true;
+    return !(before & KN_CHANNEL_HEEDFUL);
+}
+
+/* Has every thread pass a barrier, so that it sees that it is to be heedful. Whether that was possible: else the caller
+ * must not wait this time, and is polled again. */
+static bool have_all_pass(const struct kn_channel *channel)
+{
     kn_assert(channel->common.has_membarrier);
     return membarrier(MEMBARRIER_CMD_PRIVATE_EXPEDITED);
 }
@@ -213,10 +215,11 @@ static bool stand_in_line(struct kn_channel *channel, struct kn_wait_node *node,
     if (kn_wait_node_is_woken(node))
         (void)kn_wait_list_remove(line, node); /* what it was woken for has been taken by another */
     kn_wait_list_add(line, node, waker);
-    /* With the lock held, so that nobody relies on a barrier that is still to come, and relax does not undo it. */
-    bool may_wait = make_heedful(channel, &channel->senders.heed);
+    bool is_first = make_heedful(&channel->senders.heed);
     kn_wait_list_unlock(line);
-    return may_wait;
+    /* Others may rely on this barrier before it has come: what they miss, this one finds, sends into that room, and has
+     * them woken when that is received. */
+    return !is_first || have_all_pass(channel);
 }
 
 static bool is_in_line(const struct kn_wait_node *node)
@@ -314,7 +317,7 @@ static bool start_waiting(struct kn_channel *channel, struct kn_waker *waker)
     channel->receiver.is_registered = true;
     channel->receiver.has_waited = true;
     kn_waker_cell_register(&channel->receiver.cell, waker);
-    return make_heedful(channel, &channel->common.receiver_heed);
+    return !make_heedful(&channel->common.receiver_heed) || have_all_pass(channel);
 }
 
 /* Takes the waker back. */
