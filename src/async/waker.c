@@ -37,8 +37,8 @@ void kn_waker_cell_clear(struct kn_waker_cell *cell)
         kn_cpu_relax();
     }
     cell->waker = NULL;
-    /* A wake that came meanwhile had nothing to call. Acquire pairs with its release, so that the next look of the owner
-     * sees what it told of; release hands `waker` to the acquire of the next one. */
+    /* A wake that came meanwhile had nothing to call. Acquire pairs with its release, so that the next look of the
+     * owner sees what it told of; release hands `waker` to the acquire of the next one. */
     atomic_exchange_explicit(&cell->state, KN_WAKER_CELL_WAITING, memory_order_acq_rel);
 }
 
