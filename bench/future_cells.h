@@ -20,6 +20,8 @@ extern "C" {
 #define FUTURE_MEMBERS 1000000
 /* Least members of a set. */
 #define FUTURE_MEMBERS_FEW 1000
+/* From one member that is woken to the next: a prime, so that all have their turn, each far from the one before. */
+#define FUTURE_SET_STRIDE 514229
 /* Messages in a channel. */
 #define FUTURE_CHANNEL_SLOTS 1024
 /* Messages sent before as many are received. */
@@ -33,7 +35,7 @@ enum future_case {
     FUTURE_JOIN_READY,   /* join_all of FUTURE_MEMBERS that are ready; count: members */
     FUTURE_JOIN_PENDING, /* of members that wait once; count: members */
     FUTURE_SET_FEW,      /* one of FUTURE_MEMBERS_FEW members is woken and polled; count: wake-ups */
-    FUTURE_SET_MANY,     /* of FUTURE_MEMBERS, in the same order of memory; count: wake-ups */
+    FUTURE_SET_MANY,     /* of FUTURE_MEMBERS; count: wake-ups */
     FUTURE_CHANNEL_ONE,  /* a message is sent and received; count: messages */
     FUTURE_CHANNEL_MANY, /* FUTURE_CHANNEL_BURST messages are sent, then received; count: messages */
     FUTURE_CASES

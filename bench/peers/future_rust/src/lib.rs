@@ -12,6 +12,7 @@ use std::task::{Context, Poll, Waker};
 
 const CHAIN: u64 = 16;
 const MEMBERS: u64 = 1_000_000;
+const STRIDE: usize = 514_229;
 
 fn poll_once<F: Future + Unpin>(mut future: F) -> F::Output {
     match Pin::new(&mut future).poll(&mut Context::from_waker(noop_waker_ref())) {
@@ -230,7 +231,7 @@ pub unsafe extern "C" fn rust_set_wake(set: *mut Set, count: u64) -> u64 {
         wait.borrow_mut().1 = false;
         set.members.push(Wait(wait));
         let _ = set.members.poll_next_unpin(&mut context);
-        set.next = if set.next + 1 < set.waits.len() { set.next + 1 } else { 0 };
+        set.next = (set.next + STRIDE) % set.waits.len();
     }
     sum
 }
