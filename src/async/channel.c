@@ -166,10 +166,14 @@ static bool make_heedful(_Atomic uint32_t *heed)
 
 /* Has every thread pass a barrier, so that it sees that it is to be heedful. Whether that was possible: else the caller
  * must not wait this time, and is polled again. */
-static bool have_all_pass(const struct kn_channel *channel)
+static bool have_all_pass(const struct kn_channel *channel, _Atomic uint32_t *heed)
 {
     kn_assert(channel->common.has_membarrier);
-    return membarrier(MEMBARRIER_CMD_PRIVATE_EXPEDITED);
+    if (KN_LIKELY(membarrier(MEMBARRIER_CMD_PRIVATE_EXPEDITED)))
+        return true;
+    /* So that the next to wait does not rely on it. */
+    atomic_fetch_and_explicit(heed, ~(uint32_t)KN_CHANNEL_HEEDFUL, memory_order_relaxed);
+    return false;
 }
 
 /* ---- sending ---- */
@@ -219,7 +223,7 @@ static bool stand_in_line(struct kn_channel *channel, struct kn_wait_node *node,
     kn_wait_list_unlock(line);
     /* Others may rely on this barrier before it has come: what they miss, this one finds, sends into that room, and has
      * them woken when that is received. */
-    return !is_first || have_all_pass(channel);
+    return !is_first || have_all_pass(channel, &channel->senders.heed);
 }
 
 static bool is_in_line(const struct kn_wait_node *node)
@@ -317,7 +321,7 @@ static bool start_waiting(struct kn_channel *channel, struct kn_waker *waker)
     channel->receiver.is_registered = true;
     channel->receiver.has_waited = true;
     kn_waker_cell_register(&channel->receiver.cell, waker);
-    return !make_heedful(&channel->common.receiver_heed) || have_all_pass(channel);
+    return !make_heedful(&channel->common.receiver_heed) || have_all_pass(channel, &channel->common.receiver_heed);
 }
 
 /* Takes the waker back. */
