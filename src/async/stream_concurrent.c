@@ -169,7 +169,11 @@ struct kn_future *kn_stream_for_each_concurrent(struct kn_stream_for_each_concur
                                                 kn_concurrent_function *function, void *context,
                                                 struct kn_stream_job *jobs, size_t capacity)
 {
-    if (!kn_stream_buffer_unordered(self ? &self->inner : NULL, source, function, context, jobs, capacity))
+    if (!self) {
+        kn_stream_drop(source);
+        return NULL;
+    }
+    if (!kn_stream_buffer_unordered(&self->inner, source, function, context, jobs, capacity))
         return NULL;
     self->future.type = &for_each_concurrent_type;
     return &self->future;

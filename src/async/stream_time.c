@@ -243,7 +243,7 @@ struct kn_stream *kn_stream_debounce(struct kn_stream_debounce *self, struct kn_
 struct kn_stream *kn_stream_sample(struct kn_stream_sample *self, struct kn_stream *inner, uint64_t period_ns)
 {
     struct kn_stream *stream = kn_stream_debounce(self ? &self->debounce : NULL, inner, period_ns);
-    if (stream)
+    if (self && stream)
         self->debounce.is_sample = true;
     return stream;
 }
