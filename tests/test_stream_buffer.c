@@ -41,6 +41,8 @@ struct scenario {
     size_t expected_count;
 };
 
+static struct kn_local_executor executor;
+
 static int64_t seen[SEEN_MAX];
 static size_t seen_count;
 
@@ -198,6 +200,7 @@ static struct kn_outcome sorter_poll(struct kn_future *future, struct kn_context
         if (self->waits_for == &self->peek.future) {
             if (outcome.status == KN_READY)
                 see_number(100 + KN_AS(struct harness_object *, outcome.value)->number);
+            kn_stream_drop(&self->peekable.stream);
             return kn_ready(KN_VALUE(outcome.status));
         }
         if (outcome.status == KN_READY)
@@ -354,7 +357,6 @@ static void chunks_let_others_run_while_they_fill(void **state)
 {
     (void)state;
     static kn_value_t values[2 * KN_EXECUTOR_BUDGET];
-    struct kn_local_executor executor;
     struct kn_stream always = {.type = &always_type};
     struct kn_stream_chunks memory;
     struct kn_stream_ready_chunks ready;
@@ -450,23 +452,23 @@ struct partition {
     struct kn_outcome even;
 };
 
-static void partition(struct harness *world, const struct partition *plan, struct kn_stream **odd,
-                      struct kn_stream **even)
+static void partition(struct harness *world, const struct partition *plan, struct kn_stream **yes,
+                      struct kn_stream **no)
 {
     struct kn_arena *arena = harness_arena(world);
     struct kn_stream_partition *memory = KN_ARENA_NEW(arena, struct kn_stream_partition);
     kn_value_t *values = kn_arena_allocate(arena, 2 * RING * sizeof *values, _Alignof(kn_value_t));
     struct kn_stream *stream = harness_owned_stream(world, plan->items, plan->count);
-    assert_int_equal(kn_stream_partition(memory, stream, is_odd, NULL, values, RING, odd, even), 0);
+    assert_int_equal(kn_stream_partition(memory, stream, is_odd, NULL, values, RING, yes, no), 0);
 }
 
 static void build_partition(struct harness *world, void *context)
 {
-    struct kn_stream *odd, *even;
-    partition(world, context, &odd, &even);
+    struct kn_stream *yes, *no;
+    partition(world, context, &yes, &no);
     struct kn_arena *arena = harness_arena(world);
-    harness_spawn(world, KN_IN(arena, kn_stream_fold, odd, KN_VALUE(0), append, NULL, NULL));
-    harness_spawn(world, KN_IN(arena, kn_stream_fold, even, KN_VALUE(0), append, NULL, NULL));
+    harness_spawn(world, KN_IN(arena, kn_stream_fold, yes, KN_VALUE(0), append, NULL, NULL));
+    harness_spawn(world, KN_IN(arena, kn_stream_fold, no, KN_VALUE(0), append, NULL, NULL));
 }
 
 static void check_partition(struct harness *world, unsigned task, struct kn_outcome outcome, void *context)
@@ -515,11 +517,11 @@ static bool is_three(kn_value_t item, void *context)
 /* One part is dropped after its item 3. */
 static void build_leaving(struct harness *world, void *context)
 {
-    struct kn_stream *odd, *even;
-    partition(world, context, &odd, &even);
+    struct kn_stream *yes, *no;
+    partition(world, context, &yes, &no);
     struct kn_arena *arena = harness_arena(world);
-    harness_spawn(world, KN_IN(arena, kn_stream_any, odd, is_three, NULL));
-    harness_spawn(world, KN_IN(arena, kn_stream_fold, even, KN_VALUE(0), append, NULL, NULL));
+    harness_spawn(world, KN_IN(arena, kn_stream_any, yes, is_three, NULL));
+    harness_spawn(world, KN_IN(arena, kn_stream_fold, no, KN_VALUE(0), append, NULL, NULL));
 }
 
 static void items_of_a_part_that_was_dropped_are_given_back(void **state)
@@ -528,6 +530,203 @@ static void items_of_a_part_that_was_dropped_are_given_back(void **state)
     static const struct harness_item items[] = {ITEM(0, 3), ITEM(0, 5), ITEM(0, 7), ITEM(0, 9), ITEM(1, 2)};
     struct partition plan = {ITEMS(items), .odd = {.value.integer = true}, .even = {.value.integer = 2}};
     assert_true(harness_explore(build_leaving, check_partition, &plan, NULL) > 1);
+}
+
+/*
+ * Who is woken when. The source is filled by hand, and may be filled without a wake-up, as when the thread that fills
+ * it has not come to that yet: whoever is polled meanwhile takes the item and, with it, the waker.
+ */
+struct manual {
+    struct kn_stream stream;
+    int64_t items[8];
+    size_t next, count;
+    struct kn_waker *waker;
+    unsigned discards;
+};
+
+static struct kn_outcome manual_next(struct kn_stream *stream, struct kn_context *context)
+{
+    struct manual *self = KN_CONTAINER_OF(stream, struct manual, stream);
+    bool is_there = self->next < self->count;
+    self->waker = is_there ? NULL : context->waker;
+    if (!is_there)
+        return kn_pending();
+    int64_t item = self->items[self->next++];
+    if (item == KN_END)
+        return kn_ended();
+    return item < 0 ? kn_failed(item) : kn_ready(KN_VALUE(item));
+}
+
+static void manual_drop(struct kn_stream *stream)
+{
+    KN_CONTAINER_OF(stream, struct manual, stream)->waker = NULL;
+}
+
+static void manual_discard(struct kn_stream *stream, kn_value_t value)
+{
+    (void)value;
+    KN_CONTAINER_OF(stream, struct manual, stream)->discards++;
+}
+
+static const struct kn_stream_type manual_type = {
+    .name = "manual", .next = manual_next, .drop = manual_drop, .discard = manual_discard};
+
+static bool is_odd_number(kn_value_t item, void *context)
+{
+    (void)context;
+    return item.integer % 2 != 0;
+}
+
+/* A part with a waker of its own. */
+struct reader {
+    struct kn_waker waker;
+    struct kn_stream *stream;
+    unsigned wakes;
+};
+
+static void count_wake(struct kn_waker *waker)
+{
+    KN_CONTAINER_OF(waker, struct reader, waker)->wakes++;
+}
+
+static struct manual source;
+static struct kn_stream_partition whole;
+static kn_value_t rings[2 * RING];
+static struct reader odd, even;
+static int set_up_readers(void **state)
+{
+    (void)state;
+    kn_local_executor_init(&executor, 0);
+    source = (struct manual){.stream.type = &manual_type};
+    odd = even = (struct reader){.waker.wake = count_wake};
+    return kn_stream_partition(&whole, &source.stream, is_odd_number, NULL, rings, RING, &odd.stream, &even.stream);
+}
+
+static int tear_down_readers(void **state)
+{
+    (void)state;
+    kn_stream_drop(odd.stream);
+    kn_stream_drop(even.stream);
+    return 0;
+}
+
+static void fill(const int64_t *items, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        source.items[source.count++] = items[i];
+}
+
+#define FILL(...) fill((const int64_t[]){__VA_ARGS__}, COUNT(((const int64_t[]){__VA_ARGS__})))
+
+/* Polls a reader once: its item, or a status. */
+static int64_t poll(struct reader *reader)
+{
+    struct kn_context context = kn_local_executor_context(&executor);
+    context.waker = &reader->waker;
+    struct kn_outcome outcome = kn_stream_poll(reader->stream, &context);
+    return outcome.status == KN_READY ? outcome.value.integer : outcome.status;
+}
+
+static void the_source_wakes_both_readers(void **state)
+{
+    (void)state;
+    assert_int_equal(poll(&odd), KN_PENDING);
+    assert_int_equal(poll(&even), KN_PENDING);
+    kn_waker_wake(source.waker);
+    assert_int_equal(odd.wakes, 1);
+    assert_int_equal(even.wakes, 1);
+}
+
+static void a_reader_that_has_an_item_wakes_the_other_to_ask_for_itself(void **state)
+{
+    (void)state;
+    assert_int_equal(poll(&even), KN_PENDING);
+    FILL(11, 12);
+    assert_int_equal(poll(&odd), 11);
+    assert_null(source.waker);
+    assert_int_equal(even.wakes, 1);
+    assert_int_equal(poll(&even), 12);
+}
+
+static void a_reader_that_comes_across_an_item_wakes_the_other(void **state)
+{
+    (void)state;
+    assert_int_equal(poll(&even), KN_PENDING);
+    FILL(12);
+    assert_int_equal(poll(&odd), KN_PENDING);
+    assert_int_equal(even.wakes, 1);
+    assert_int_equal(poll(&even), 12);
+}
+
+static void room_in_a_ring_wakes_who_waits_for_it(void **state)
+{
+    (void)state;
+    FILL(11, 13, 15, 12);
+    assert_int_equal(poll(&even), KN_PENDING);
+    assert_int_equal(source.next, RING);
+    assert_int_equal(poll(&odd), 11);
+    assert_int_equal(even.wakes, 1);
+    assert_int_equal(poll(&even), KN_PENDING);
+    assert_int_equal(source.next, RING + 1);
+    assert_int_equal(poll(&odd), 13);
+    assert_int_equal(even.wakes, 2);
+    assert_int_equal(poll(&even), 12);
+    assert_int_equal(poll(&odd), 15);
+}
+
+static void the_drop_of_a_full_part_wakes_who_waits_for_room(void **state)
+{
+    (void)state;
+    FILL(11, 13, 15, 12);
+    assert_int_equal(poll(&even), KN_PENDING);
+    kn_stream_drop(odd.stream);
+    assert_int_equal(source.discards, RING);
+    assert_int_equal(even.wakes, 1);
+    assert_int_equal(poll(&even), 12);
+    assert_int_equal(source.discards, RING + 1);
+}
+
+static void a_failure_that_was_not_told_yet_is_room_to_wait_for(void **state)
+{
+    (void)state;
+    FILL(11, -EPIPE, -EIO, 13, KN_END);
+    assert_int_equal(poll(&even), -EPIPE);
+    assert_int_equal(poll(&even), KN_PENDING);
+    assert_int_equal(poll(&odd), 11);
+    assert_int_equal(even.wakes, 1);
+    assert_int_equal(poll(&even), KN_PENDING);
+    assert_int_equal(poll(&odd), -EPIPE);
+    assert_int_equal(even.wakes, 2);
+    assert_int_equal(poll(&even), -EIO);
+    assert_int_equal(poll(&odd), -EIO);
+    assert_int_equal(poll(&even), KN_END);
+    assert_int_equal(poll(&odd), 13);
+    assert_int_equal(poll(&odd), KN_END);
+}
+
+static void nobody_calls_the_waker_of_a_reader_that_has_its_answer(void **state)
+{
+    (void)state;
+    FILL(11);
+    assert_int_equal(poll(&odd), 11);
+    assert_int_equal(poll(&even), KN_PENDING);
+    kn_waker_wake(source.waker);
+    assert_int_equal(odd.wakes, 0);
+    assert_int_equal(even.wakes, 1);
+}
+
+static void nobody_calls_the_waker_of_a_part_that_was_dropped(void **state)
+{
+    (void)state;
+    assert_int_equal(poll(&odd), KN_PENDING);
+    assert_int_equal(poll(&even), KN_PENDING);
+    kn_stream_drop(odd.stream);
+    assert_non_null(source.waker);
+    kn_waker_wake(source.waker);
+    assert_int_equal(odd.wakes, 0);
+    assert_true(even.wakes > 0);
+    kn_stream_drop(even.stream);
+    assert_null(source.waker);
 }
 
 /* ---- what all of them promise ---- */
@@ -549,7 +748,6 @@ static void without_memory_or_a_stream_nothing_is_made(void **state)
     struct kn_stream_peekable peekable;
     struct kn_stream_chunks chunks;
     struct kn_stream_windows windows;
-    struct kn_stream_partition whole;
     struct kn_stream_next_if next_if;
     struct kn_stream_peek peek;
     struct kn_stream *yes, *no;
@@ -598,6 +796,20 @@ int main(void)
         cmocka_unit_test(a_part_waits_for_the_other_when_its_ring_is_full),
         cmocka_unit_test(a_failure_is_told_to_both_parts),
         cmocka_unit_test(items_of_a_part_that_was_dropped_are_given_back),
+        cmocka_unit_test_setup_teardown(the_source_wakes_both_readers, set_up_readers, tear_down_readers),
+        cmocka_unit_test_setup_teardown(a_reader_that_has_an_item_wakes_the_other_to_ask_for_itself, set_up_readers,
+                                        tear_down_readers),
+        cmocka_unit_test_setup_teardown(a_reader_that_comes_across_an_item_wakes_the_other, set_up_readers,
+                                        tear_down_readers),
+        cmocka_unit_test_setup_teardown(room_in_a_ring_wakes_who_waits_for_it, set_up_readers, tear_down_readers),
+        cmocka_unit_test_setup_teardown(the_drop_of_a_full_part_wakes_who_waits_for_room, set_up_readers,
+                                        tear_down_readers),
+        cmocka_unit_test_setup_teardown(a_failure_that_was_not_told_yet_is_room_to_wait_for, set_up_readers,
+                                        tear_down_readers),
+        cmocka_unit_test_setup_teardown(nobody_calls_the_waker_of_a_reader_that_has_its_answer, set_up_readers,
+                                        tear_down_readers),
+        cmocka_unit_test_setup_teardown(nobody_calls_the_waker_of_a_part_that_was_dropped, set_up_readers,
+                                        tear_down_readers),
         cmocka_unit_test(without_memory_or_a_stream_nothing_is_made),
     };
     return cmocka_run_group_tests_name("stream_buffer", tests, NULL, NULL);
