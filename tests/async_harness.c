@@ -373,6 +373,44 @@ void harness_spawn(struct harness *world, struct kn_future *future)
     world->roots[world->root_count++] = (struct root){.waker.wake = wake_root, .woken = true, .future = future};
 }
 
+/* Passes on the answer of `inner`, and is not dropped after it: what `inner` still held would be left over. */
+struct strict {
+    struct kn_future future;
+    struct kn_future *inner;
+    bool has_answered;
+};
+
+static struct kn_outcome strict_poll(struct kn_future *future, struct kn_context *context)
+{
+    struct strict *self = KN_CONTAINER_OF(future, struct strict, future);
+    struct kn_outcome outcome = kn_future_poll(self->inner, context);
+    self->has_answered = outcome.status != KN_PENDING;
+    return outcome;
+}
+
+static void strict_drop(struct kn_future *future)
+{
+    struct strict *self = KN_CONTAINER_OF(future, struct strict, future);
+    if (!self->has_answered)
+        kn_future_drop(self->inner);
+}
+
+static void strict_discard(struct kn_future *future, kn_value_t value)
+{
+    kn_future_discard(KN_CONTAINER_OF(future, struct strict, future)->inner, value);
+}
+
+static const struct kn_future_type strict_type = {
+    .name = "strict", .poll = strict_poll, .drop = strict_drop, .discard = strict_discard};
+
+void harness_spawn_strict(struct harness *world, struct kn_future *future)
+{
+    struct strict *self = KN_ARENA_NEW(harness_arena(world), struct strict);
+    assert_non_null(future);
+    *self = (struct strict){.future.type = &strict_type, .inner = future};
+    harness_spawn(world, &self->future);
+}
+
 struct kn_arena *harness_arena(struct harness *world)
 {
     return &world->arena;

@@ -45,6 +45,9 @@ uint64_t harness_explore(harness_build *build, harness_check *check, void *conte
 /* A task of this execution; NULL fails the test. Numbered from 0. */
 void harness_spawn(struct harness *world, struct kn_future *future);
 
+/* The same for a future that is not dropped after its answer: what it still held then is left over, and found. */
+void harness_spawn_strict(struct harness *world, struct kn_future *future);
+
 /* Memory for combinators, emptied before each execution. */
 struct kn_arena *harness_arena(struct harness *world);
 

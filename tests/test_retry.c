@@ -260,44 +260,6 @@ static void reset_begins_again_with_the_first_pause(void **state)
 
 /* ---- in every order ---- */
 
-/* Passes on the answer of `inner`, and is not dropped after it: what `inner` still held would be left over. */
-struct strict {
-    struct kn_future future;
-    struct kn_future *inner;
-    bool has_answered;
-};
-
-static struct kn_outcome strict_poll(struct kn_future *future, struct kn_context *context)
-{
-    struct strict *self = KN_CONTAINER_OF(future, struct strict, future);
-    struct kn_outcome outcome = kn_future_poll(self->inner, context);
-    self->has_answered = outcome.status != KN_PENDING;
-    return outcome;
-}
-
-static void strict_drop(struct kn_future *future)
-{
-    struct strict *self = KN_CONTAINER_OF(future, struct strict, future);
-    if (!self->has_answered)
-        kn_future_drop(self->inner);
-}
-
-static void strict_discard(struct kn_future *future, kn_value_t value)
-{
-    kn_future_discard(KN_CONTAINER_OF(future, struct strict, future)->inner, value);
-}
-
-static const struct kn_future_type strict_type = {
-    .name = "strict", .poll = strict_poll, .drop = strict_drop, .discard = strict_discard};
-
-static void spawn(struct harness *world, struct kn_future *future)
-{
-    struct strict *self = KN_ARENA_NEW(harness_arena(world), struct strict);
-    assert_non_null(future);
-    *self = (struct strict){.future.type = &strict_type, .inner = future};
-    harness_spawn(world, &self->future);
-}
-
 /* What each attempt of a stream does, and what comes of it. */
 struct scenario {
     const struct harness_item *items[STREAMS_MAX]; /* of attempts made one after another */
@@ -328,7 +290,7 @@ static void build_future(struct harness *world, void *context)
     scenario->world = world;
     scenario->made = 0;
     struct kn_arena *arena = harness_arena(world);
-    spawn(world, KN_IN(arena, kn_future_retry, make_future, scenario, &scenario->options));
+    harness_spawn_strict(world, KN_IN(arena, kn_future_retry, make_future, scenario, &scenario->options));
 }
 
 static void check_future(struct harness *world, unsigned task, struct kn_outcome outcome, void *context)
@@ -387,7 +349,7 @@ static void build_stream(struct harness *world, void *context)
     scenario->made = 0;
     struct kn_arena *arena = harness_arena(world);
     struct kn_stream *stream = KN_IN(arena, kn_stream_retry, make_stream, scenario, &scenario->options);
-    spawn(world, KN_IN(arena, kn_stream_fold, stream, KN_VALUE(0), append, NULL, NULL));
+    harness_spawn_strict(world, KN_IN(arena, kn_stream_fold, stream, KN_VALUE(0), append, NULL, NULL));
 }
 
 static void check_stream(struct harness *world, unsigned task, struct kn_outcome outcome, void *context)
@@ -422,7 +384,7 @@ static void build_kept(struct harness *world, void *context)
     scenario->made = 0;
     struct kn_arena *arena = harness_arena(world);
     struct kn_stream *stream = KN_IN(arena, kn_stream_retry, make_stream, scenario, &scenario->options);
-    spawn(world, KN_IN(arena, kn_stream_last, stream));
+    harness_spawn_strict(world, KN_IN(arena, kn_stream_last, stream));
 }
 
 static void items_are_given_back_through_the_last_attempt(void **state)

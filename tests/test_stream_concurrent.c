@@ -26,44 +26,6 @@ enum { SLOTS = 3, SEEN_MAX = 16 };
 
 /* ---- scenarios ---- */
 
-/* Passes on the answer of `inner`, and is not dropped after it: what `inner` still held would be left over. */
-struct strict {
-    struct kn_future future;
-    struct kn_future *inner;
-    bool has_answered;
-};
-
-static struct kn_outcome strict_poll(struct kn_future *future, struct kn_context *context)
-{
-    struct strict *self = KN_CONTAINER_OF(future, struct strict, future);
-    struct kn_outcome outcome = kn_future_poll(self->inner, context);
-    self->has_answered = outcome.status != KN_PENDING;
-    return outcome;
-}
-
-static void strict_drop(struct kn_future *future)
-{
-    struct strict *self = KN_CONTAINER_OF(future, struct strict, future);
-    if (!self->has_answered)
-        kn_future_drop(self->inner);
-}
-
-static void strict_discard(struct kn_future *future, kn_value_t value)
-{
-    kn_future_discard(KN_CONTAINER_OF(future, struct strict, future)->inner, value);
-}
-
-static const struct kn_future_type strict_type = {
-    .name = "strict", .poll = strict_poll, .drop = strict_drop, .discard = strict_discard};
-
-static void spawn(struct harness *world, struct kn_future *future)
-{
-    struct strict *self = KN_ARENA_NEW(harness_arena(world), struct strict);
-    assert_non_null(future);
-    *self = (struct strict){.future.type = &strict_type, .inner = future};
-    harness_spawn(world, &self->future);
-}
-
 enum kind { BUFFERED, UNORDERED, FOR_EACH, ONE_AFTER_ANOTHER };
 
 /*
@@ -196,17 +158,18 @@ static void build(struct harness *world, void *context)
     for (size_t i = 0; i < SLOTS; i++)
         scenario->slots[i] = false;
     if (scenario->kind == FOR_EACH) {
-        spawn(world, KN_IN(arena, kn_stream_for_each_concurrent, stream, make_job, scenario, jobs, capacity));
+        harness_spawn_strict(world,
+                             KN_IN(arena, kn_stream_for_each_concurrent, stream, make_job, scenario, jobs, capacity));
         return;
     }
     if (scenario->kind == ONE_AFTER_ANOTHER) {
-        spawn(world, KN_IN(arena, kn_stream_for_each_future, stream, make_next_job, scenario));
+        harness_spawn_strict(world, KN_IN(arena, kn_stream_for_each_future, stream, make_next_job, scenario));
         return;
     }
     stream = scenario->kind == BUFFERED
                  ? KN_IN(arena, kn_stream_buffered, stream, make_job, scenario, jobs, capacity)
                  : KN_IN(arena, kn_stream_buffer_unordered, stream, make_job, scenario, jobs, capacity);
-    spawn(world, KN_IN(arena, kn_stream_fold, stream, KN_VALUE(0), append, NULL, scenario));
+    harness_spawn_strict(world, KN_IN(arena, kn_stream_fold, stream, KN_VALUE(0), append, NULL, scenario));
 }
 
 static void check(struct harness *world, unsigned task, struct kn_outcome outcome, void *context)
@@ -282,7 +245,7 @@ static void build_before(struct harness *world, void *context)
     before = 0;
     struct kn_stream *stream = harness_owned_stream(world, items, 3);
     stream = KN_IN(arena, kn_stream_buffered, stream, make_job, &scenario, jobs, 2);
-    spawn(world, KN_IN(arena, kn_stream_fold, stream, KN_VALUE(0), count_before, NULL, &before));
+    harness_spawn_strict(world, KN_IN(arena, kn_stream_fold, stream, KN_VALUE(0), count_before, NULL, &before));
 }
 
 static void check_before(struct harness *world, unsigned task, struct kn_outcome outcome, void *context)
@@ -341,7 +304,7 @@ static void build_overtaking(struct harness *world, void *context)
     items[1] = (struct harness_item){.outcome = kn_ready(KN_VALUE(harness_future(world, 1, kn_ready(KN_VALUE(7)))))};
     struct kn_stream *stream = harness_stream(world, items, 2);
     stream = KN_IN(arena, kn_stream_buffer_unordered, stream, NULL, NULL, jobs, 2);
-    spawn(world, KN_IN(arena, kn_stream_any, stream, is_seven, NULL));
+    harness_spawn_strict(world, KN_IN(arena, kn_stream_any, stream, is_seven, NULL));
 }
 
 static void check_true(struct harness *world, unsigned task, struct kn_outcome outcome, void *context)

@@ -26,44 +26,6 @@ static const struct harness_item broken[] = {ITEM(1, 30), ITEM(0, 10), FAILURE(1
 
 /* ---- scenarios ---- */
 
-/* Passes on the answer of `inner`, and is not dropped after it: what `inner` still held would be left over. */
-struct strict {
-    struct kn_future future;
-    struct kn_future *inner;
-    bool has_answered;
-};
-
-static struct kn_outcome strict_poll(struct kn_future *future, struct kn_context *context)
-{
-    struct strict *self = KN_CONTAINER_OF(future, struct strict, future);
-    struct kn_outcome outcome = kn_future_poll(self->inner, context);
-    self->has_answered = outcome.status != KN_PENDING;
-    return outcome;
-}
-
-static void strict_drop(struct kn_future *future)
-{
-    struct strict *self = KN_CONTAINER_OF(future, struct strict, future);
-    if (!self->has_answered)
-        kn_future_drop(self->inner);
-}
-
-static void strict_discard(struct kn_future *future, kn_value_t value)
-{
-    kn_future_discard(KN_CONTAINER_OF(future, struct strict, future)->inner, value);
-}
-
-static const struct kn_future_type strict_type = {
-    .name = "strict", .poll = strict_poll, .drop = strict_drop, .discard = strict_discard};
-
-static void spawn(struct harness *world, struct kn_future *future)
-{
-    struct strict *self = KN_ARENA_NEW(harness_arena(world), struct strict);
-    assert_non_null(future);
-    *self = (struct strict){.future.type = &strict_type, .inner = future};
-    harness_spawn(world, &self->future);
-}
-
 /* What is made of which items, and what it is to answer. */
 struct scenario {
     struct kn_future *(*make)(struct harness *world, struct kn_arena *arena, struct kn_stream *stream);
@@ -91,7 +53,7 @@ static void build(struct harness *world, void *context)
     const struct scenario *scenario = context;
     seen_count = 0;
     struct kn_stream *stream = harness_owned_stream(world, scenario->items, scenario->count);
-    spawn(world, scenario->make(world, harness_arena(world), stream));
+    harness_spawn_strict(world, scenario->make(world, harness_arena(world), stream));
 }
 
 static void check(struct harness *world, unsigned task, struct kn_outcome outcome, void *context)
@@ -320,9 +282,9 @@ static void build_law(struct harness *world, void *context)
     struct kn_arena *arena = harness_arena(world);
     struct triple *triple = KN_ARENA_NEW(arena, struct triple);
     *triple = (struct triple){.stream.type = &triple_type, .inner = harness_stream(world, some, 3)};
-    spawn(world, KN_IN(arena, kn_stream_fold, &triple->stream, KN_VALUE(0), append, NULL, NULL));
+    harness_spawn_strict(world, KN_IN(arena, kn_stream_fold, &triple->stream, KN_VALUE(0), append, NULL, NULL));
     struct kn_stream *stream = harness_stream(world, some, 3);
-    spawn(world, KN_IN(arena, kn_stream_fold, stream, KN_VALUE(0), append_triple, NULL, NULL));
+    harness_spawn_strict(world, KN_IN(arena, kn_stream_fold, stream, KN_VALUE(0), append_triple, NULL, NULL));
 }
 
 static void check_law(struct harness *world, unsigned task, struct kn_outcome outcome, void *context)
@@ -502,7 +464,7 @@ static void build_concat(struct harness *world, void *context)
         items[i] = (struct harness_item){.pendings = i % 2, .outcome = kn_ready(KN_VALUE(&spans[i]))};
     memset(text, 0, sizeof text);
     struct kn_arena *arena = harness_arena(world);
-    spawn(world, KN_IN(arena, kn_stream_concat, harness_stream(world, items, 4), text, text_capacity));
+    harness_spawn_strict(world, KN_IN(arena, kn_stream_concat, harness_stream(world, items, 4), text, text_capacity));
 }
 
 static void check_concat(struct harness *world, unsigned task, struct kn_outcome outcome, void *context)
