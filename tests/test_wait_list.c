@@ -181,12 +181,13 @@ static void leave(struct pass *self)
 static struct kn_outcome pass_poll(struct kn_future *future, struct kn_context *context)
 {
     struct pass *self = KN_CONTAINER_OF(future, struct pass, future);
-    if (!kn_wait_node_is_woken(&self->node)) {
-        kn_wait_list_lock(&self->gate->list);
-        if (!kn_wait_node_is_woken(&self->node))
-            kn_wait_list_add(&self->gate->list, &self->node, context->waker);
-        kn_wait_list_unlock(&self->gate->list);
-    }
+    /* One that was woken comes again: the wake-up may have been meant for a step before, by who looked at the line
+     * then. */
+    kn_wait_list_lock(&self->gate->list);
+    if (kn_wait_node_is_woken(&self->node))
+        kn_wait_list_remove(&self->gate->list, &self->node);
+    kn_wait_list_add(&self->gate->list, &self->node, context->waker);
+    kn_wait_list_unlock(&self->gate->list);
     /* Sequentially consistent: see kn_wait_list_is_empty. */
     if (atomic_load_explicit(&self->gate->step, memory_order_seq_cst) == self->step)
         return kn_pending();
