@@ -48,6 +48,8 @@ void kn_wait_list_unlock(struct kn_wait_list *list);
  * Puts an idle node at the end; or, for one that waits, replaces its waker. With the lock held. Who waits looks again
  * after this, with a sequentially consistent load or a read-modify-write: that look and the write in here pair with
  * what happened and kn_wait_list_is_empty on the other side.
+ * Who was woken and does not find what it waits for adds itself again: another may have taken it, or the wake-up was
+ * for what happened before, and came late.
  */
 void kn_wait_list_add(struct kn_wait_list *list, struct kn_wait_node *node, struct kn_waker *waker);
 
