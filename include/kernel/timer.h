@@ -65,6 +65,12 @@
 /** A deadline that does not come. A timer with it is armed all the same. */
 #define KN_NEVER UINT64_MAX
 
+/** The moment `duration_ns` after `from_ns`; KN_NEVER where that is beyond all times. */
+KN_INLINE uint64_t kn_time_after(uint64_t from_ns, uint64_t duration_ns)
+{
+    return duration_ns < KN_NEVER - from_ns ? from_ns + duration_ns : KN_NEVER;
+}
+
 struct kn_timer;
 struct kn_timer_wheel;
 

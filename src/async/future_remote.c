@@ -81,13 +81,7 @@ static const struct kn_future_type remote_type = {.name = "remote", .poll = remo
 
 struct kn_remote *kn_remote_acquire(struct kn_reactor *reactor)
 {
-    size_t bytes = kn_reactor_pool_task_bytes(reactor);
-    if (bytes < sizeof(struct kn_remote))
-        return NULL;
-    struct kn_remote *remote = kn_reactor_task_acquire(reactor);
-    if (remote)
-        kn_arena_init(&remote->task.arena, (uint8_t *)remote + sizeof *remote, bytes - sizeof *remote);
-    return remote;
+    return kn_future_task_acquire_larger(reactor, sizeof(struct kn_remote));
 }
 
 struct kn_future *kn_future_remote(struct kn_future_remote *self, struct kn_remote *remote, struct kn_future *inner,

@@ -84,15 +84,20 @@ int kn_future_spawn(struct kn_future_task *task, struct kn_future *future, struc
     return 0;
 }
 
-struct kn_future_task *kn_future_task_acquire(struct kn_reactor *reactor)
+void *kn_future_task_acquire_larger(struct kn_reactor *reactor, size_t bytes)
 {
-    size_t bytes = kn_reactor_pool_task_bytes(reactor);
-    if (bytes < sizeof(struct kn_future_task))
+    size_t object_bytes = kn_reactor_pool_task_bytes(reactor);
+    if (object_bytes < bytes)
         return NULL;
     struct kn_future_task *task = kn_reactor_task_acquire(reactor);
     if (task)
-        kn_arena_init(&task->arena, (uint8_t *)task + sizeof *task, bytes - sizeof *task);
+        kn_arena_init(&task->arena, (uint8_t *)task + bytes, object_bytes - bytes);
     return task;
+}
+
+struct kn_future_task *kn_future_task_acquire(struct kn_reactor *reactor)
+{
+    return kn_future_task_acquire_larger(reactor, sizeof(struct kn_future_task));
 }
 
 void kn_future_task_give_back(struct kn_reactor *reactor, struct kn_future_task *task)

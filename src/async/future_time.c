@@ -25,6 +25,13 @@ static void delay_drop(struct kn_future *future)
     self->executor = NULL;
 }
 
+/* At the first poll: the time counts from here, unless there is a moment. */
+static void fix_deadline(struct kn_future_delay *self, uint64_t now_ns)
+{
+    if (self->deadline_ns == KN_NEVER)
+        self->deadline_ns = kn_time_after(now_ns, self->delay_ns);
+}
+
 static struct kn_outcome delay_poll(struct kn_future *future, struct kn_context *context)
 {
     struct kn_future_delay *self = KN_CONTAINER_OF(future, struct kn_future_delay, future);
@@ -34,8 +41,7 @@ static struct kn_outcome delay_poll(struct kn_future *future, struct kn_context 
         return kn_pending();
     if (self->is_over)
         return kn_ready(KN_NOTHING);
-    if (self->deadline_ns == KN_NEVER && self->delay_ns != KN_NEVER)
-        self->deadline_ns = self->delay_ns < KN_NEVER - executor->now_ns ? executor->now_ns + self->delay_ns : KN_NEVER;
+    fix_deadline(self, executor->now_ns);
     if (self->deadline_ns <= executor->now_ns)
         return kn_ready(KN_NOTHING);
     if (!executor->timers)
@@ -83,8 +89,7 @@ static struct kn_outcome timeout_poll(struct kn_future *future, struct kn_contex
 {
     struct kn_future_timeout *self = KN_CONTAINER_OF(future, struct kn_future_timeout, future);
     struct kn_future_delay *delay = &self->delay;
-    if (delay->deadline_ns == KN_NEVER && delay->delay_ns < KN_NEVER - context->executor->now_ns)
-        delay->deadline_ns = context->executor->now_ns + delay->delay_ns;
+    fix_deadline(delay, context->executor->now_ns);
     if (context->deadline_ns < delay->deadline_ns)
         delay->deadline_ns = context->deadline_ns;
     struct kn_context within = *context;

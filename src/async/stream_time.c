@@ -3,12 +3,6 @@
  */
 #include <kernel/stream_time.h>
 
-/* `from_ns` and `duration_ns` after it. */
-static uint64_t after(uint64_t from_ns, uint64_t duration_ns)
-{
-    return duration_ns < KN_NEVER - from_ns ? from_ns + duration_ns : KN_NEVER;
-}
-
 /* A delay that is not armed, so that it may be dropped. */
 static void delay_clear(struct kn_future_delay *delay)
 {
@@ -46,7 +40,7 @@ static void interval_advance(struct kn_stream_interval *self, uint64_t now_ns)
     uint64_t ticks = self->missed == KN_MISSED_SKIP ? late_ns / self->period_ns + 1 : 1;
     uint64_t from_ns = self->missed == KN_MISSED_DELAY ? self->due_ns + late_ns : self->due_ns;
     self->number += ticks;
-    self->due_ns = after(from_ns + (ticks - 1) * self->period_ns, self->period_ns);
+    self->due_ns = kn_time_after(from_ns + (ticks - 1) * self->period_ns, self->period_ns);
     (void)kn_future_delay_until(&self->delay, self->due_ns);
 }
 
@@ -102,14 +96,14 @@ static struct kn_outcome throttle_next(struct kn_stream *stream, struct kn_conte
     struct kn_stream_throttle *self = KN_CONTAINER_OF(stream, struct kn_stream_throttle, stream);
     uint64_t now_ns = context->executor->now_ns;
     struct kn_outcome outcome;
-    while (self->waits || self->full_ns > after(now_ns, self->tolerance_ns)) {
+    while (self->waits || self->full_ns > kn_time_after(now_ns, self->tolerance_ns)) {
         outcome = delay_poll(&self->delay, &self->waits, self->full_ns - self->tolerance_ns, context);
         if (outcome.status != KN_READY)
             return outcome;
     }
     outcome = kn_stream_poll(self->inner, context);
     if (outcome.status == KN_READY)
-        self->full_ns = after(self->full_ns > now_ns ? self->full_ns : now_ns, self->interval_ns);
+        self->full_ns = kn_time_after(self->full_ns > now_ns ? self->full_ns : now_ns, self->interval_ns);
     return outcome;
 }
 
@@ -158,7 +152,7 @@ static void debounce_keep(struct kn_stream_debounce *self, kn_value_t value, uin
     if (self->is_held)
         kn_stream_discard(self->inner, self->held);
     if (!self->is_held || !self->is_sample)
-        self->due_ns = after(now_ns, self->duration_ns);
+        self->due_ns = kn_time_after(now_ns, self->duration_ns);
     self->held = value;
     self->is_held = true;
 }
@@ -253,7 +247,8 @@ struct kn_stream *kn_stream_sample(struct kn_stream_sample *self, struct kn_stre
 static struct kn_outcome timeout_next(struct kn_stream *stream, struct kn_context *context)
 {
     struct kn_stream_timeout *self = KN_CONTAINER_OF(stream, struct kn_stream_timeout, stream);
-    uint64_t due_ns = self->is_armed ? self->delay.deadline_ns : after(context->executor->now_ns, self->timeout_ns);
+    uint64_t due_ns =
+        self->is_armed ? self->delay.deadline_ns : kn_time_after(context->executor->now_ns, self->timeout_ns);
     struct kn_context within = *context;
     if (!self->is_over && due_ns < within.deadline_ns)
         within.deadline_ns = due_ns;
@@ -322,7 +317,7 @@ static struct kn_outcome chunks_timeout_next(struct kn_stream *stream, struct kn
     }
     if (self->chunks.held == 0)
         return outcome;
-    uint64_t due_ns = after(context->executor->now_ns, self->duration_ns);
+    uint64_t due_ns = kn_time_after(context->executor->now_ns, self->duration_ns);
     outcome = delay_poll(&self->delay, &self->is_armed, due_ns, context);
     return outcome.status == KN_READY ? kn_stream_chunks_flush(&self->chunks) : outcome;
 }
