@@ -52,8 +52,10 @@ int kn_compare_reals(kn_value_t left, kn_value_t right, void *context);
 
 /* ---- to one value ---- */
 
-/** What is made of a stream, so far. Private to stream_fold.c. */
+/** What folds begin with: a stream, and what is made of it so far. Private to stream_fold.c. */
 struct kn_stream_accumulator {
+    struct kn_future future;      /* first */
+    struct kn_stream *stream;     /* the items */
     kn_value_t value;             /* while `is_held` */
     kn_discard_function *release; /* or NULL */
     void *context;                /* of the functions */
@@ -62,10 +64,8 @@ struct kn_stream_accumulator {
 
 /** Makes one value of all items. */
 struct kn_stream_fold {
-    struct kn_future future;                  /* first */
-    struct kn_stream *stream;                 /* the items */
-    kn_fold_function *function;               /* called for each */
-    struct kn_stream_accumulator accumulator; /* its last result */
+    struct kn_stream_accumulator accumulator; /* first: the last result of `function` */
+    kn_fold_function *function;               /* called for each item */
 };
 
 /** Answers with function(... function(function(initial, item 0), item 1) ..., item n). Takes `initial`. */
@@ -74,10 +74,8 @@ struct kn_future *kn_stream_fold(struct kn_stream_fold *self, struct kn_stream *
 
 /** A fold that may fail or stop. */
 struct kn_stream_try_fold {
-    struct kn_future future;                  /* first */
-    struct kn_stream *stream;                 /* the items */
-    kn_try_fold_function *function;           /* called for each */
-    struct kn_stream_accumulator accumulator; /* its last result */
+    struct kn_stream_accumulator accumulator; /* first: the last result of `function` */
+    kn_try_fold_function *function;           /* called for each item */
 };
 
 /** The same until `function` fails, which is the answer, or stops (try_fold). */
@@ -86,11 +84,9 @@ struct kn_future *kn_stream_try_fold(struct kn_stream_try_fold *self, struct kn_
 
 /** A fold whose function takes time. */
 struct kn_stream_fold_future {
-    struct kn_future future;                  /* first */
-    struct kn_stream *stream;                 /* the items */
+    struct kn_stream_accumulator accumulator; /* first: the last answer of `inner` */
     struct kn_future *inner;                  /* that makes the next accumulator, or NULL */
-    kn_fold_future_function *function;        /* called for each */
-    struct kn_stream_accumulator accumulator; /* the last answer of `inner` */
+    kn_fold_future_function *function;        /* called for each item */
 };
 
 /** The same with a function that makes a future, one at a time, and fails as that does (the crate's fold). */

@@ -78,21 +78,36 @@ static struct kn_outcome accumulator_answer(struct kn_stream_accumulator *accumu
     return outcome;
 }
 
-/* Whether a fold can be made; gives back what it was to be made of otherwise. */
-static bool has_parts(const void *self, struct kn_stream *stream, kn_value_t initial, kn_discard_function *release,
-                      void *context)
+/* Begins a fold of memory that may be NULL; gives back what it was to be made of otherwise. */
+static struct kn_future *begin_fold(struct kn_stream_accumulator *self, const struct kn_future_type *type,
+                                    struct kn_stream *stream, kn_value_t initial, kn_discard_function *release,
+                                    void *context)
 {
-    if (self && stream)
-        return true;
-    kn_stream_drop(stream);
-    if (release)
-        release(initial, context);
-    return false;
+    if (!self || !stream) {
+        kn_stream_drop(stream);
+        if (release)
+            release(initial, context);
+        return NULL;
+    }
+    *self = (struct kn_stream_accumulator){.future.type = type,
+                                           .stream = stream,
+                                           .value = initial,
+                                           .release = release,
+                                           .context = context,
+                                           .is_held = true};
+    return &self->future;
 }
 
-static struct kn_stream_accumulator accumulator_of(kn_value_t initial, kn_discard_function *release, void *context)
+static void fold_drop(struct kn_future *future)
 {
-    return (struct kn_stream_accumulator){.value = initial, .release = release, .context = context, .is_held = true};
+    struct kn_stream_accumulator *self = KN_CONTAINER_OF(future, struct kn_stream_accumulator, future);
+    kn_stream_drop(self->stream);
+    accumulator_drop(self);
+}
+
+static void fold_discard(struct kn_future *future, kn_value_t value)
+{
+    accumulator_discard(KN_CONTAINER_OF(future, struct kn_stream_accumulator, future), value);
 }
 
 /* ---- fold ---- */
@@ -107,20 +122,8 @@ static struct kn_outcome fold_take(void *memory, kn_value_t item)
 
 static struct kn_outcome fold_poll(struct kn_future *future, struct kn_context *context)
 {
-    struct kn_stream_fold *self = KN_CONTAINER_OF(future, struct kn_stream_fold, future);
-    return accumulator_answer(&self->accumulator, consume(self->stream, context, fold_take, self));
-}
-
-static void fold_drop(struct kn_future *future)
-{
-    struct kn_stream_fold *self = KN_CONTAINER_OF(future, struct kn_stream_fold, future);
-    kn_stream_drop(self->stream);
-    accumulator_drop(&self->accumulator);
-}
-
-static void fold_discard(struct kn_future *future, kn_value_t value)
-{
-    accumulator_discard(&KN_CONTAINER_OF(future, struct kn_stream_fold, future)->accumulator, value);
+    struct kn_stream_fold *self = KN_CONTAINER_OF(future, struct kn_stream_fold, accumulator.future);
+    return accumulator_answer(&self->accumulator, consume(self->accumulator.stream, context, fold_take, self));
 }
 
 static const struct kn_future_type fold_type = {
@@ -129,13 +132,9 @@ static const struct kn_future_type fold_type = {
 struct kn_future *kn_stream_fold(struct kn_stream_fold *self, struct kn_stream *stream, kn_value_t initial,
                                  kn_fold_function *function, kn_discard_function *release, void *context)
 {
-    if (!has_parts(self, stream, initial, release, context))
-        return NULL;
-    *self = (struct kn_stream_fold){.future.type = &fold_type,
-                                    .stream = stream,
-                                    .function = function,
-                                    .accumulator = accumulator_of(initial, release, context)};
-    return &self->future;
+    if (self)
+        self->function = function;
+    return begin_fold(self ? &self->accumulator : NULL, &fold_type, stream, initial, release, context);
 }
 
 /* ---- try_fold ---- */
@@ -156,42 +155,26 @@ static struct kn_outcome try_fold_take(void *memory, kn_value_t item)
 
 static struct kn_outcome try_fold_poll(struct kn_future *future, struct kn_context *context)
 {
-    struct kn_stream_try_fold *self = KN_CONTAINER_OF(future, struct kn_stream_try_fold, future);
-    return accumulator_answer(&self->accumulator, consume(self->stream, context, try_fold_take, self));
-}
-
-static void try_fold_drop(struct kn_future *future)
-{
-    struct kn_stream_try_fold *self = KN_CONTAINER_OF(future, struct kn_stream_try_fold, future);
-    kn_stream_drop(self->stream);
-    accumulator_drop(&self->accumulator);
-}
-
-static void try_fold_discard(struct kn_future *future, kn_value_t value)
-{
-    accumulator_discard(&KN_CONTAINER_OF(future, struct kn_stream_try_fold, future)->accumulator, value);
+    struct kn_stream_try_fold *self = KN_CONTAINER_OF(future, struct kn_stream_try_fold, accumulator.future);
+    return accumulator_answer(&self->accumulator, consume(self->accumulator.stream, context, try_fold_take, self));
 }
 
 static const struct kn_future_type try_fold_type = {
-    .name = "try_fold", .poll = try_fold_poll, .drop = try_fold_drop, .discard = try_fold_discard};
+    .name = "try_fold", .poll = try_fold_poll, .drop = fold_drop, .discard = fold_discard};
 
 struct kn_future *kn_stream_try_fold(struct kn_stream_try_fold *self, struct kn_stream *stream, kn_value_t initial,
                                      kn_try_fold_function *function, kn_discard_function *release, void *context)
 {
-    if (!has_parts(self, stream, initial, release, context))
-        return NULL;
-    *self = (struct kn_stream_try_fold){.future.type = &try_fold_type,
-                                        .stream = stream,
-                                        .function = function,
-                                        .accumulator = accumulator_of(initial, release, context)};
-    return &self->future;
+    if (self)
+        self->function = function;
+    return begin_fold(self ? &self->accumulator : NULL, &try_fold_type, stream, initial, release, context);
 }
 
 /* ---- fold_future ---- */
 
 static struct kn_outcome fold_future_poll(struct kn_future *future, struct kn_context *context)
 {
-    struct kn_stream_fold_future *self = KN_CONTAINER_OF(future, struct kn_stream_fold_future, future);
+    struct kn_stream_fold_future *self = KN_CONTAINER_OF(future, struct kn_stream_fold_future, accumulator.future);
     struct kn_stream_accumulator *accumulator = &self->accumulator;
     struct kn_outcome outcome;
     for (;;) {
@@ -201,55 +184,47 @@ static struct kn_outcome fold_future_poll(struct kn_future *future, struct kn_co
                 return outcome;
             self->inner = NULL;
             if (outcome.status != KN_READY) {
-                kn_stream_drop(self->stream);
+                kn_stream_drop(accumulator->stream);
                 return outcome;
             }
             accumulator_put(accumulator, outcome.value);
         }
         if (!kn_context_may_continue(context))
             return kn_pending();
-        outcome = kn_stream_poll(self->stream, context);
+        outcome = kn_stream_poll(accumulator->stream, context);
         if (outcome.status == KN_PENDING)
             return outcome;
         if (outcome.status != KN_READY)
             break;
         self->inner = self->function(accumulator_take(accumulator), outcome.value, accumulator->context);
         if (!self->inner) {
-            kn_stream_drop(self->stream);
+            kn_stream_drop(accumulator->stream);
             return kn_failed(-ENOMEM);
         }
     }
-    kn_stream_drop(self->stream);
+    kn_stream_drop(accumulator->stream);
     return accumulator_answer(accumulator, outcome);
 }
 
 static void fold_future_drop(struct kn_future *future)
 {
-    struct kn_stream_fold_future *self = KN_CONTAINER_OF(future, struct kn_stream_fold_future, future);
+    struct kn_stream_fold_future *self = KN_CONTAINER_OF(future, struct kn_stream_fold_future, accumulator.future);
     kn_future_drop(self->inner);
-    kn_stream_drop(self->stream);
-    accumulator_drop(&self->accumulator);
-}
-
-static void fold_future_discard(struct kn_future *future, kn_value_t value)
-{
-    accumulator_discard(&KN_CONTAINER_OF(future, struct kn_stream_fold_future, future)->accumulator, value);
+    fold_drop(future);
 }
 
 static const struct kn_future_type fold_future_type = {
-    .name = "fold_future", .poll = fold_future_poll, .drop = fold_future_drop, .discard = fold_future_discard};
+    .name = "fold_future", .poll = fold_future_poll, .drop = fold_future_drop, .discard = fold_discard};
 
 struct kn_future *kn_stream_fold_future(struct kn_stream_fold_future *self, struct kn_stream *stream,
                                         kn_value_t initial, kn_fold_future_function *function,
                                         kn_discard_function *release, void *context)
 {
-    if (!has_parts(self, stream, initial, release, context))
-        return NULL;
-    *self = (struct kn_stream_fold_future){.future.type = &fold_future_type,
-                                           .stream = stream,
-                                           .function = function,
-                                           .accumulator = accumulator_of(initial, release, context)};
-    return &self->future;
+    if (self) {
+        self->inner = NULL;
+        self->function = function;
+    }
+    return begin_fold(self ? &self->accumulator : NULL, &fold_future_type, stream, initial, release, context);
 }
 
 /* ---- all others ---- */
